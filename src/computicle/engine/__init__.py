@@ -1,0 +1,1 @@
+"""What has finished: operations go in, completions come out."""

@@ -1,0 +1,207 @@
+"""Readiness: the engine for real systems, over epoll or kqueue.
+
+Each descriptor is registered once, edge-triggered. When an event comes, the
+operation waiting in that direction is attempted right here, so that what
+comes out of `poll` is finished work, not news of possible work.
+
+Rules:
+  1. An edge is spent on one attempt; what it leaves behind is remembered in
+     the wire (wire.py).
+  2. Nothing finished is lost: it lies in `_finished` until the kernel takes
+     it, even if a signal handler raises in the middle of a poll. Then edges
+     may have been dropped, so every waiting operation is attempted again.
+  3. Only `wake_up` and the helper threads' `_finish` are for any thread.
+
+Not here: sockets (wire.py), event systems (pollers.py), threads (threads.py).
+"""
+
+import itertools
+import os
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from computicle.engine.op import Address, ClosedError, Op
+from computicle.engine.pollers import END, READ, WRITE, make_poller
+from computicle.engine.threads import Threads
+from computicle.engine.wire import SocketPort, SocketWire
+
+__all__ = ["ReadinessEngine"]
+
+
+class ReadinessEngine:
+    """Operations of one thread on real descriptors."""
+
+    def __init__(self) -> None:
+        self.now: Callable[[], float] = time.monotonic
+        self.tie: Callable[[], int] = itertools.count().__next__
+        self._poller = make_poller()
+        self._wires: dict[int, SocketWire | SocketPort] = {}
+        self._finished: deque[Op] = deque()  # any thread appends
+        self._asleep = False
+        self._unsure = False  # a poll was cut short, so edges may have been dropped
+        self._busy_hint: SocketWire | SocketPort | None = None
+        self._bell, self._ear = socket.socketpair()
+        self._bell.setblocking(False)
+        self._ear.setblocking(False)
+        self._poller.register(self._ear.fileno())
+        self._threads = Threads(self._finish)
+
+    # The port.
+
+    def poll(self, timeout: float | None) -> deque[Op]:
+        finished = self._finished
+        self._asleep = timeout is None or timeout > 0.0
+        if finished or self._unsure:  # looked at only after _asleep was set: a helper rings if it comes later
+            timeout = 0.0
+        events = self._poller.poll(timeout)
+        self._asleep = False
+        self._unsure, unsure = True, self._unsure
+        wires = self._wires
+        for descriptor, mask in events:
+            wire = wires.get(descriptor)
+            if wire is None:
+                self._drain_bell()
+                continue
+            if mask & END:
+                wire.ended = True
+                mask |= READ | WRITE
+            if mask & READ:
+                wire.readable = True
+                op = wire.reading
+                if op.waiter is not None and op.run():
+                    finished.append(op)
+            if mask & WRITE and not wire.writable:
+                wire.writable = True
+                op = wire.writing
+                if op.waiter is not None and op.run():
+                    finished.append(op)
+        if unsure:
+            self._attempt_all()
+        self._unsure = False
+        return finished
+
+    def busy(self) -> bool:
+        hint = self._busy_hint
+        if hint is not None and (hint.reading.waiter is not None or hint.writing.waiter is not None):
+            return True
+        for wire in self._wires.values():
+            if wire.reading.waiter is not None or wire.writing.waiter is not None:
+                self._busy_hint = wire
+                return True
+        self._busy_hint = None
+        return bool(self._finished) or self._threads.busy()
+
+    def wake_up(self) -> None:
+        try:
+            self._bell.send(b"\0")
+        except BlockingIOError:
+            pass  # it is full of bells already
+        except OSError:
+            pass  # closed: a helper thread has finished after its engine's end
+
+    def wake_descriptor(self) -> int | None:
+        return self._bell.fileno()
+
+    def call(self, fn: Callable[[], Any], label: str, waiter: Any) -> Op:
+        return self._threads.call(fn, label, waiter)
+
+    def close(self) -> None:
+        self._threads.close()
+        for wire in [*self._wires.values()]:
+            wire.close()
+        self._poller.close()
+        self._bell.close()
+        self._ear.close()
+
+    # Sockets.
+
+    def connect(self, address: Address) -> SocketWire:
+        if isinstance(address, str):
+            family = socket.AF_UNIX
+        else:
+            family = socket.AF_INET if len(address) == 2 else socket.AF_INET6
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            wire = SocketWire(sock, address, self._forget)
+            wire.start_connect(address)
+            self._register(wire)
+        except BaseException:
+            sock.close()
+            raise
+        return wire
+
+    def listen(self, address: Address, backlog: int) -> SocketPort:
+        if isinstance(address, str):
+            family = socket.AF_UNIX
+        else:
+            family = socket.AF_INET if len(address) == 2 else socket.AF_INET6
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            if family != socket.AF_UNIX and os.name == "posix":
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.bind(address)
+            sock.listen(backlog)
+            port = SocketPort(sock, self._adopt, self._forget)
+            self._register(port)
+        except BaseException:
+            sock.close()
+            raise
+        return port
+
+    def resolve(self, host: str | None, port: int, *, passive: bool) -> list[Address]:
+        flags = socket.AI_PASSIVE if passive else 0
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+        return [address for _family, _kind, _protocol, _name, address in found]  # type: ignore[misc]
+
+    def _adopt(self, sock: socket.socket, remote: Any) -> SocketWire:
+        try:
+            sock.setblocking(False)
+            wire = SocketWire(sock, remote, self._forget)
+            self._register(wire)
+        except BaseException:
+            sock.close()
+            raise
+        return wire
+
+    def _register(self, wire: SocketWire | SocketPort) -> None:
+        self._poller.register(wire.descriptor)
+        self._wires[wire.descriptor] = wire
+
+    def _forget(self, wire: SocketWire | SocketPort) -> None:
+        """It is being closed: closing unregisters it, and whoever waits on it is told."""
+        self._wires.pop(wire.descriptor, None)
+        for op in (wire.reading, wire.writing):
+            if op.waiter is not None:
+                op.error = ClosedError(f"closed while waiting for {op}")
+                self._finished.append(op)
+
+    # Wake-ups and recovery.
+
+    def _finish(self, op: Op) -> None:
+        """Any thread: hand a finished call back."""
+        self._finished.append(op)
+        if self._asleep:
+            self.wake_up()
+
+    def _drain_bell(self) -> None:
+        try:
+            while len(self._ear.recv(4096)) == 4096:
+                pass
+        except BlockingIOError:
+            pass
+
+    def _attempt_all(self) -> None:
+        for wire in self._wires.values():
+            wire.readable = True
+            if isinstance(wire, SocketWire):
+                wire.writable = True
+            for op in (wire.reading, wire.writing):
+                if op.waiter is not None and op.run():
+                    self._finished.append(op)

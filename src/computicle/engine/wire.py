@@ -1,0 +1,207 @@
+"""Wires and ports over real sockets: attempts that never wait.
+
+The poller speaks of each change once (edge-triggered), so what it said is
+remembered here: `readable` and `writable` stay true until an attempt finds
+nothing. A read that brings less than was asked for has emptied the socket, so
+the next one can wait for an event without asking the system first; unless the
+other side has ended, when the end itself is still to be read (epoll(7), Q&A 9).
+
+Rules:
+  1. An attempt answers None exactly when it would wait, and then the next
+     event for the descriptor is sure to come.
+  2. `readable` is false only if an event will follow; a doubt makes it true.
+  3. A descriptor is closed once, and its engine forgets it first.
+
+Not here: events (readiness.py), buffering and lines (net/stream.py).
+"""
+
+import contextlib
+import errno
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from computicle.engine.op import Address, Op
+
+__all__ = ["SocketPort", "SocketWire"]
+
+_BUSY = (errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK, errno.EAGAIN)
+
+
+def address_text(address: Any) -> str:
+    """An address as a person writes it."""
+    if isinstance(address, tuple):
+        host, port = address[0], address[1]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    if isinstance(address, bytes):
+        address = os.fsdecode(address)
+    return str(address) if address else "(unnamed)"
+
+
+class SocketWire:
+    """One connected, non-blocking stream socket."""
+
+    __slots__ = (
+        "_forget",
+        "_recv",
+        "_send",
+        "_socket",
+        "closed",
+        "descriptor",
+        "ended",
+        "local",
+        "readable",
+        "reading",
+        "remote",
+        "writable",
+        "writing",
+    )
+
+    def __init__(self, sock: socket.socket, remote: Any, forget: Callable[[Any], None]) -> None:
+        self._socket = sock
+        self._recv = sock.recv
+        self._send = sock.send
+        self._forget = forget
+        self.descriptor = sock.fileno()
+        self.remote = remote
+        self.local: Any = None
+        self.readable = True
+        self.writable = True
+        self.ended = False  # the poller saw the other side's end: keep reading until it shows
+        self.closed = False
+        self.reading = Op(lambda: f"data from {address_text(self.remote)}")
+        self.writing = Op(lambda: f"room to send to {address_text(self.remote)}")
+
+    def recv(self, count: int) -> bytes | None:
+        if not self.readable:
+            return None
+        try:
+            data = self._recv(count)
+        except BlockingIOError:
+            self.readable = False
+            return None
+        if len(data) < count and not self.ended and data:
+            self.readable = False
+        return data
+
+    def recv_into(self, buffer: Any) -> int | None:
+        if not self.readable:
+            return None
+        try:
+            count = self._socket.recv_into(buffer)
+        except BlockingIOError:
+            self.readable = False
+            return None
+        if 0 < count < len(buffer) and not self.ended:
+            self.readable = False
+        return count
+
+    def send(self, data: Any) -> int | None:
+        if not self.writable:
+            return None
+        try:
+            return self._send(data)
+        except BlockingIOError:
+            self.writable = False
+            return None
+
+    def start_connect(self, address: Any) -> None:
+        """Begin; `finish_connect` tells the outcome. Raises OSError if it failed at once."""
+        error = self._socket.connect_ex(address)
+        if error not in (0, *_BUSY):
+            raise OSError(error, os.strerror(error))
+        if error in (errno.EAGAIN, errno.EWOULDBLOCK) and self._socket.family == socket.AF_UNIX:
+            # connect(2): a Unix socket whose listener's backlog is full answers so, and no event follows.
+            raise BlockingIOError(error, "the listener's backlog is full")
+        self.writable = error == 0
+
+    def finish_connect(self, _argument: Any) -> bool | None:
+        if not self.writable:
+            return None
+        error = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            raise OSError(error, os.strerror(error))
+        try:
+            self._socket.getpeername()
+        except OSError as reason:
+            if reason.errno != errno.ENOTCONN:
+                raise
+            self.writable = False
+            return None
+        self.settle()
+        return True
+
+    def settle(self) -> None:
+        """Once connected: small writes leave at once, and the own address is known."""
+        if self._socket.family != socket.AF_UNIX:
+            with contextlib.suppress(OSError):  # the other side may be gone already
+                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with contextlib.suppress(OSError):
+            self.local = self._socket.getsockname()
+
+    def end_writing(self) -> None:
+        """Half-close: the other side reads the end, and can still send."""
+        self._socket.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            self._forget(self)
+            self._socket.close()
+
+
+class SocketPort:
+    """One listening, non-blocking socket."""
+
+    __slots__ = (
+        "_adopt",
+        "_forget",
+        "_socket",
+        "closed",
+        "descriptor",
+        "ended",
+        "local",
+        "readable",
+        "reading",
+        "writable",
+        "writing",
+    )
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        adopt: Callable[[socket.socket, Any], SocketWire],
+        forget: Callable[[Any], None],
+    ) -> None:
+        self._socket = sock
+        self._adopt = adopt
+        self._forget = forget
+        self.descriptor = sock.fileno()
+        self.local: Address = sock.getsockname()
+        self.readable = True
+        self.writable = False
+        self.ended = False
+        self.closed = False
+        self.reading = Op(lambda: f"a connection to {address_text(self.local)}")
+        self.writing = Op(str)
+
+    def accept(self, _argument: Any) -> SocketWire | None:
+        if not self.readable:
+            return None
+        try:
+            sock, remote = self._socket.accept()
+        except BlockingIOError:
+            self.readable = False
+            return None
+        except ConnectionAbortedError:
+            return self.accept(None)  # it left while it stood in line (accept(2)): the next one
+        wire = self._adopt(sock, remote)
+        wire.settle()
+        return wire
+
+    def close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            self._forget(self)
+            self._socket.close()

@@ -1,0 +1,1 @@
+"""Connections: streams, listeners and names, over any engine."""

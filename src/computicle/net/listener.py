@@ -1,0 +1,127 @@
+"""Listener: where streams arrive.
+
+Rules:
+  1. A connection is handed to one fiber, and to none that was called off.
+  2. A Unix-domain path that we made is removed when the listener is closed.
+
+Not here: what to do with streams (serve.py).
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Self
+
+from computicle.engine.op import ClosedError, Port
+from computicle.net.names import addresses_of, checked_port
+from computicle.net.stream import Stream
+from computicle.scheduler.fiber import Fiber
+from computicle.scheduler.word import entering
+
+__all__ = ["Listener", "listen"]
+
+BACKLOG = 1024  # connections the system keeps for us until we accept; it may cap this (net.core.somaxconn)
+
+
+class Listener:
+    """A place where connections arrive. A context manager; iterating accepts until it is closed.
+
+    Attributes:
+        address: (host, port) or the path it listens on.
+    """
+
+    def __init__(self, port: Port, me: Fiber, path: str | None) -> None:
+        self._port = port
+        self._kernel = me.kernel
+        self._path = path
+
+    @property
+    def address(self) -> Any:
+        """(host, port), the four-part form of IPv6, or the path."""
+        return self._port.local
+
+    @property
+    def port(self) -> int:
+        """The TCP port: the one it was given, or the one port 0 has picked.
+
+        Raises:
+            ValueError: it listens on a path.
+        """
+        if self._path is not None:
+            raise ValueError(f"a listener on the path {self._path!r} has no port")
+        return int(self._port.local[1])
+
+    @property
+    def closed(self) -> bool:
+        """True once it has been closed."""
+        return self._port.closed
+
+    def accept(self) -> Stream:
+        """Wait for the next connection.
+
+        Raises:
+            ClosedError: the listener is closed, or was closed while waiting.
+            OSError: the system has no descriptor left (EMFILE, ENFILE); trying again later may help.
+            RuntimeError: another fiber is accepting, or it belongs to another thread.
+        """
+        me = entering()
+        if self._port.closed:
+            raise ClosedError("the listener is closed")
+        if me.kernel is not self._kernel:
+            raise RuntimeError("this listener belongs to another thread: use it there")
+        wire = self._port.accept(None)
+        if wire is None:
+            wire = me.kernel.finish_op(me, self._port.reading, self._port.accept, None)
+        else:
+            me.credit -= 1
+        return Stream(wire, me)
+
+    def close(self) -> None:
+        """Stop listening. Never waits; closing twice does nothing more."""
+        if not self._port.closed:
+            self._port.close()
+            if self._path is not None:
+                with contextlib.suppress(OSError):
+                    os.unlink(self._path)
+
+    def __iter__(self) -> Iterator[Stream]:
+        while True:
+            try:
+                stream = self.accept()
+            except ClosedError:
+                return
+            yield stream
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Listener {'closed' if self.closed else self.address}>"
+
+
+def listen(port: int | None = None, host: str | None = "127.0.0.1", path: str | None = None) -> Listener:
+    """Listen for connections. Waits only if `host` is a name to look up.
+
+    Args:
+        port: a TCP port; 0 picks a free one (see Listener.port).
+        host: the address to listen on; None for all of IPv4.
+        path: a Unix-domain socket to make, instead of a port.
+
+    Raises:
+        OSError: the address is in use, or may not be used.
+    """
+    me = entering()
+    if path is not None:
+        if port is not None:
+            raise TypeError("listen: give port, or path, not both")
+        return Listener(me.kernel.engine.listen(path, BACKLOG), me, path)
+    if port is None:
+        raise TypeError("listen: port is needed (0 picks one), or path=")
+    addresses = addresses_of(me, host or "0.0.0.0", checked_port("listen", port), passive=True)  # noqa: S104
+    return Listener(me.kernel.engine.listen(addresses[0], BACKLOG), me, None)

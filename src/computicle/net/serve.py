@@ -1,0 +1,102 @@
+"""Serve: a fiber for every connection, until cancelled.
+
+Rules:
+  1. A handler's error is logged and ends its own connection, nothing else.
+  2. With `limit` handlers at work nobody is accepted: the system's own queue
+     holds the rest back.
+  3. Running out of descriptors is waited out.
+  4. Cancelled, it stops accepting at once; the handlers have `grace` seconds
+     to finish, and are cancelled then. It returns when they have ended.
+
+Not here: accepting (listener.py), protocols.
+"""
+
+import errno
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from computicle.net.listener import Listener, listen
+from computicle.net.stream import Stream
+from computicle.scheduler.fiber import Fiber
+from computicle.scheduler.locks import Semaphore
+from computicle.scheduler.scope import FreeScope
+from computicle.scheduler.timers import sleep_for
+from computicle.scheduler.word import checked_callable, checked_seconds, entering
+
+__all__ = ["serve"]
+
+LIMIT = 10_000  # handlers at once, unless told otherwise
+GRACE_S = 3.0  # what handlers get to finish, unless told otherwise
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)  # accept(2)
+EXHAUSTED_PAUSE_S = 0.05  # before accepting again then
+
+_log = logging.getLogger("computicle")
+
+
+def serve(
+    handler: Callable[[Stream], Any],
+    port_or_listener: "int | Listener",
+    host: str | None = "127.0.0.1",
+    *,
+    limit: int = LIMIT,
+    grace: float = GRACE_S,
+) -> None:
+    """Call `handler(stream)` in a fiber for every connection, until cancelled. Closes each stream afterwards.
+
+    Args:
+        handler: its error is logged, and ends only its own connection.
+        port_or_listener: a TCP port, or a Listener, which is closed in the end.
+        host: where to listen, if a port was given.
+        limit: how many handlers may be at work at once.
+        grace: seconds the handlers have to finish, once this is cancelled.
+
+    Raises:
+        Cancelled: as it should; it never returns otherwise.
+        OSError: it cannot listen.
+    """
+    checked_callable("serve", "handler", handler)
+    checked_seconds("serve", "grace", grace)
+    room = Semaphore(limit)
+    me = entering()
+    listener = port_or_listener if isinstance(port_or_listener, Listener) else listen(port_or_listener, host)
+    handlers = FreeScope(me.kernel)
+    streams: set[Stream] = set()
+    try:
+        with listener:
+            while True:
+                room.acquire()
+                stream = _accept(me, listener)
+                streams.add(stream)
+                handlers.begin(_handle, (handler, stream, streams, room), {}, f"connection from {stream.remote}")
+    finally:
+        handlers.drain(me, grace=grace)
+        for stream in streams:  # of handlers cancelled before their first step
+            stream.close()
+
+
+def _handle(handler: Callable[[Stream], Any], stream: Stream, streams: set[Stream], room: Semaphore) -> None:
+    try:
+        handler(stream)
+    except ConnectionError as error:
+        _log.info("connection from %s ended: %s", stream.remote, error)
+    except Exception:
+        _log.exception("the handler of the connection from %s failed", stream.remote)
+    finally:
+        stream.close()
+        streams.discard(stream)
+        room.release()
+
+
+def _accept(me: Fiber, listener: Listener) -> Stream:
+    warned = False
+    while True:
+        try:
+            return listener.accept()
+        except OSError as error:
+            if error.errno not in EXHAUSTED:
+                raise
+            if not warned:
+                _log.warning("cannot accept on %s: %s; trying again until it works", listener.address, error)
+                warned = True
+        sleep_for(me, EXHAUSTED_PAUSE_S)

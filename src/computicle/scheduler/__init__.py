@@ -1,0 +1,1 @@
+"""Who runs next: fibers, what they wait for, and the kernel of one thread."""

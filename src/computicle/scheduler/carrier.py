@@ -1,0 +1,59 @@
+"""Carrier: a stack for fibers to run on. The only file that knows greenlet.
+
+Making a greenlet and entering it for the first time costs about five times as
+much as handing the next job to a parked one, so a carrier runs one fiber
+after the other and is kept for the next in between (kernel.py).
+
+`here().fiber` is the running fiber. A thread's own flow is a plain greenlet;
+the kernel hangs its main fiber onto that (flows.py), and until then the
+attribute is missing.
+
+Not here: what a fiber is (fiber.py), when carriers are made (kernel.py).
+"""
+
+import sys
+from collections.abc import Callable
+from contextvars import Context
+from types import FrameType
+from typing import TYPE_CHECKING, Any, cast
+
+import greenlet as _greenlet
+
+if TYPE_CHECKING:
+    from computicle.scheduler.fiber import Fiber
+
+__all__ = ["Carrier", "frame_of", "here", "is_own_flow"]
+
+
+class Carrier(_greenlet.greenlet):
+    """A greenlet that knows whom it carries."""
+
+    fiber: "Fiber"
+    go: Callable[[], Any]
+
+    def __init__(self, run: Callable[[], None]) -> None:
+        super().__init__(run)
+        self.go = self.switch  # bound once: the ready queue is full of these
+
+    def enter_context(self, context: Context | None) -> None:
+        """Use these context variables from now on."""
+        self.gr_context = context
+
+    def end(self) -> None:
+        """End it where it stands, and come back here."""
+        self.parent = _greenlet.getcurrent()
+        self.throw()
+
+
+here = cast("Callable[[], Carrier]", _greenlet.getcurrent)
+"""The running carrier."""
+
+
+def frame_of(carrier: Carrier) -> FrameType | None:
+    """Where it stands: its innermost Python frame."""
+    return sys._getframe(1) if carrier is here() else carrier.gr_frame
+
+
+def is_own_flow(carrier: Carrier) -> bool:
+    """True for a thread's own flow, false for any greenlet made in it."""
+    return carrier.parent is None

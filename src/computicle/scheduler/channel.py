@@ -1,0 +1,127 @@
+"""Channel: values from fiber to fiber, at most `capacity` of them on the way.
+
+Rules:
+  1. Values come out in the order they went in. A sender that has to wait
+     holds its place in that order.
+  2. Fibers wait in only one direction at a time: for values when none are on
+     the way, for room when it is full.
+  3. Closing stops sending. What is on the way can still be received; then
+     receiving ends.
+
+Not here: values between computicles (worlds/), between threads (offload).
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+from computicle.engine.op import ClosedError
+from computicle.scheduler.line import Line, Taken
+from computicle.scheduler.park import wake
+from computicle.scheduler.word import checked_timeout, entering
+
+__all__ = ["Channel"]
+
+T = TypeVar("T")
+
+
+class Channel(Generic[T]):
+    """A bounded first-in, first-out queue between fibers of one thread.
+
+    Iterating receives until the channel is closed and empty.
+
+    Args:
+        capacity: how many values may be on the way; 0 hands each one over in person.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        if not isinstance(capacity, int) or isinstance(capacity, bool):
+            raise TypeError(f"Channel: capacity must be an int, not {capacity!r}")
+        if capacity < 0:
+            raise ValueError(f"Channel: capacity must be 0 or more, not {capacity}")
+        self.capacity = capacity
+        self.closed = False
+        self._values: deque[T] = deque()
+        self._senders = Line("room in a channel")
+        self._receivers = Line("a value from a channel")
+
+    def send(self, value: T, timeout: float | None = None) -> None:
+        """Put a value in. Waits while the channel is full.
+
+        Raises:
+            ClosedError: the channel is closed, or was closed while waiting: the value was not taken.
+            TimeoutError: no room within `timeout` seconds: the value was not taken.
+        """
+        timeout = checked_timeout("send", timeout)
+        me = entering()
+        if self.closed:
+            raise ClosedError("the channel is closed: nothing more can be sent")
+        if self._receivers.wake_first(value):
+            me.credit -= 1
+        elif len(self._values) < self.capacity:
+            me.credit -= 1
+            self._values.append(value)
+        else:
+            self._senders.wait(me, timeout, value)
+
+    def receive(self, timeout: float | None = None) -> T:
+        """Take the next value. Waits while there is none.
+
+        Raises:
+            ClosedError: the channel is closed and empty, or became so while waiting.
+            TimeoutError: no value within `timeout` seconds.
+        """
+        timeout = checked_timeout("receive", timeout)
+        me = entering()
+        taken = self.take()
+        if taken is not None:
+            me.credit -= 1
+            return taken.value  # type: ignore[no-any-return]
+        return self._receivers.wait(me, timeout)  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """Stop sending. Never waits; closing twice does nothing more.
+
+        Senders that wait for room are told with ClosedError.
+        """
+        if not self.closed:
+            self.closed = True
+            self._senders.raise_all(lambda: ClosedError("the channel was closed before there was room"))
+            self._receivers.raise_all(lambda: ClosedError("the channel is closed and empty"))
+
+    def take(self) -> Taken | None:
+        """A value, if there is one now."""
+        if self._values:
+            value = self._values.popleft()
+            if self._senders.fibers:
+                self._values.append(self._hand_in())
+            return Taken(value)
+        if self._senders.fibers:
+            return Taken(self._hand_in())
+        if self.closed:
+            raise ClosedError("the channel is closed and empty")
+        return None
+
+    def taking_line(self) -> Line:
+        return self._receivers
+
+    def _hand_in(self) -> T:
+        """Let the longest waiting sender go on; what it brought."""
+        sender, value = self._senders.pop()
+        wake(sender)
+        return value  # type: ignore[no-any-return]
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __iter__(self) -> Iterator[T]:
+        while True:
+            try:
+                value = self.receive()
+            except ClosedError:
+                return
+            yield value
+
+    def __repr__(self) -> str:
+        state = "closed, " if self.closed else ""
+        return f"<Channel {state}{len(self._values)} of {self.capacity}>"

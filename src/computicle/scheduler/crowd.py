@@ -1,0 +1,83 @@
+"""Crowd: several functions at once, as one call: race and gather.
+
+Rules:
+  1. The fibers live in a scope of the call's own, and have ended when it returns.
+  2. The first error cancels the rest and is raised as it is. Errors that come
+     after it are logged.
+  3. Cancelled from outside while nothing has been decided: Cancelled is raised.
+
+Not here: open-ended groups (scope.py).
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from computicle.scheduler.errors import FiberCancelled
+from computicle.scheduler.fiber import Fiber
+from computicle.scheduler.park import look_around
+from computicle.scheduler.region import Region
+from computicle.scheduler.scope import Scope
+
+__all__ = ["gather_all", "race_all"]
+
+_log = logging.getLogger("computicle")
+
+
+class Crowd(Scope):
+    """A scope whose first error stands for all."""
+
+    __slots__ = ()
+
+    def failed(self, fiber: Fiber, error: BaseException) -> None:
+        if self.errors:
+            _log.error("fiber %r failed after another one had", fiber.name, exc_info=error)
+            return
+        self.errors.append(error)
+        Region.cancel(self)
+
+    def raise_first(self) -> None:
+        """The first error, if there was one, as it is."""
+        if self.errors:
+            error = self.errors[0]
+            self.errors = []
+            raise error
+
+    def settle_errors(self, error: BaseException | None, *, absorbed: bool) -> bool:
+        return absorbed
+
+
+def gather_all(me: Fiber, fns: tuple[Callable[[], Any], ...]) -> list[Any]:
+    """`gather`, once its arguments are known to be good."""
+    with Crowd() as crowd:
+        fibers = [crowd.begin(fn, (), {}, None) for fn in fns]
+    crowd.raise_first()
+    for fiber in fibers:
+        if fiber.error is not None:
+            _decided_by_cancellation(me, fiber)
+    return [fiber.value for fiber in fibers]
+
+
+def race_all(me: Fiber, fns: tuple[Callable[[], Any], ...]) -> Any:
+    """`race`, once its arguments are known to be good."""
+    won: list[Any] = []
+
+    def entrant(fn: Callable[[], Any]) -> None:
+        value = fn()
+        if not won:
+            won.append(value)
+            crowd.cancel()
+
+    with Crowd() as crowd:
+        for fn in fns:
+            fiber = crowd.begin(entrant, (fn,), {}, getattr(fn, "__qualname__", None))
+    crowd.raise_first()
+    if not won:
+        _decided_by_cancellation(me, fiber)
+    return won[0]
+
+
+def _decided_by_cancellation(me: Fiber, fiber: Fiber) -> None:
+    if me.credit <= 0:
+        look_around(me)
+    raise FiberCancelled(f"fiber {fiber.name!r} was cancelled")

@@ -1,0 +1,227 @@
+"""Fiber: one conversation: a function running on its own stack.
+
+This is the record. The stack itself belongs to a carrier, which the fiber
+has from its first step to its end; so a hundred thousand fibers that wait for
+their first signal are only records.
+
+Rules:
+  1. Its error goes to those who wait for it at that moment; else to its
+     scope; never nowhere.
+  2. `go` runs it: from the start, or from where it stands. It is in the ready
+     queue at most once.
+  3. A finished fiber keeps its outcome, and lets go of all else.
+
+Not here: starting and finishing (kernel.py), what it waits for (park.py).
+"""
+
+from collections import deque
+from collections.abc import Callable
+from contextvars import Context
+from types import CodeType
+from typing import TYPE_CHECKING, Any
+
+from computicle.scheduler.carrier import Carrier, frame_of, here
+from computicle.scheduler.errors import Cancelled, FiberCancelled
+from computicle.scheduler.line import Line, Taken
+from computicle.scheduler.park import CREDIT, Why, look_around
+from computicle.scheduler.region import Region, is_doomed
+
+if TYPE_CHECKING:
+    from computicle.scheduler.kernel import Kernel
+    from computicle.scheduler.scope import Scope
+
+__all__ = ["Fiber"]
+
+
+class Fiber(Region):
+    """A running function: what `spawn` and the words like it return.
+
+    Attributes:
+        done: True once it has returned, failed or been cancelled.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_name",
+        "args",
+        "carrier",
+        "context",
+        "credit",
+        "done",
+        "error",
+        "fn",
+        "go",
+        "joiners",
+        "kernel",
+        "kwargs",
+        "limit",
+        "locals",
+        "pending",
+        "ready",
+        "region",
+        "scope",
+        "swallowed",
+        "value",
+        "why",
+    )
+
+    def __init__(
+        self,
+        kernel: "Kernel",
+        scope: "Scope",
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        name: str | None,
+        context: Context | None,
+    ) -> None:
+        # As a region: within the scope it was spawned in.
+        self.outer = scope
+        self.cancelled = False
+        self.shielding = False
+        # Its turn to run.
+        self.kernel = kernel
+        self.ready: deque[Callable[[], Any]] = kernel.ready
+        self.go: Callable[[], Any] = self.start
+        self.carrier: Carrier | None = None
+        self.limit = CREDIT
+        self.credit = CREDIT
+        # Its wait, and what ended it. When done: its outcome.
+        self.why: Why | None = None
+        self.value: Any = None
+        self.error: BaseException | None = None
+        self.pending: BaseException | None = None  # an interrupt, to be raised at its next wait
+        # What it runs, and in what surroundings.
+        self.fn = fn
+        self.args = args
+        self.kwargs = kwargs
+        self._name = name
+        self.context = context
+        self.scope = scope  # the nearest enclosing one, where spawn puts new fibers
+        self.region: Region = self  # the innermost one
+        self.locals: dict[Any, dict[str, Any]] | None = None
+        self.swallowed = 0
+        self.done = False
+        self.joiners: End | None = None
+
+    @property
+    def name(self) -> str:
+        """The name it was given, or the function's."""
+        return self._name if self._name is not None else _name_of(self.fn)
+
+    @property
+    def waits_for(self) -> str | None:
+        """What it waits for, in words; None if it is ready, running or done."""
+        return None if self.why is None else str(self.why)
+
+    @property
+    def where(self) -> str:
+        """The file and line where it stands, innermost outside this library."""
+        frame = frame_of(self.carrier) if self.carrier is not None else None
+        while frame is not None:
+            if not frame.f_globals.get("__name__", "").startswith("computicle."):
+                return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+            frame = frame.f_back
+        code: CodeType | None = getattr(self.fn, "__code__", None)
+        return f"{code.co_filename}:{code.co_firstlineno}" if code is not None else "(not started)"
+
+    def join(self, timeout: float | None = None) -> Any:
+        """Wait until it has ended; its value, or its error raised here.
+
+        Args:
+            timeout: seconds to wait at most; None for as long as it takes.
+
+        Raises:
+            FiberCancelled: it was cancelled.
+            TimeoutError: it goes on after `timeout` seconds.
+            RuntimeError: called by the fiber itself, or in another thread.
+        """
+        me = here().fiber
+        if me.credit <= 0:
+            look_around(me)
+        if not self.done:
+            if self is me:
+                raise RuntimeError(f"fiber {self.name!r} cannot join itself: it would wait forever")
+            if self.kernel is not me.kernel:
+                raise RuntimeError(f"fiber {self.name!r} lives in another thread: join it there")
+            self.taking_line().wait(me, timeout)
+        else:
+            me.credit -= 1
+        return self.result()
+
+    def result(self) -> Any:
+        """Its value or its error, once it is done."""
+        if self.error is None:
+            return self.value
+        if isinstance(self.error, Cancelled):
+            raise FiberCancelled(f"fiber {self.name!r} was cancelled")
+        raise self.error
+
+    def take(self) -> Taken | None:
+        """For select: its value, if it is done. Raises its error."""
+        return Taken(self.result()) if self.done else None
+
+    def taking_line(self) -> "End":
+        """Where to stand until it is done."""
+        if self.joiners is None:
+            self.joiners = End(self)
+        return self.joiners
+
+    def cancel(self) -> None:
+        """Raise Cancelled at its current or next wait, and at each later one. Never waits.
+
+        One that has not begun never begins. Does nothing if it has ended.
+
+        Raises:
+            RuntimeError: called in another thread.
+        """
+        if not self.done:
+            self.kernel.check_thread(f"fiber {self.name!r} lives in another thread: cancel it there")
+            super().cancel()
+
+    def start(self) -> None:
+        """Run it from the start, on a carrier. Part of the ready queue; returns when the caller is run again."""
+        self.kernel.start(self)
+
+    def host_fiber(self) -> "Fiber":
+        return self
+
+    def doomed(self) -> bool:
+        """True if its next wait must raise Cancelled."""
+        return is_doomed(self.region)
+
+    def settle(self) -> None:
+        """After leaving a region: work out anew whether it must look around."""
+        self.limit = 0 if self.pending is not None or is_doomed(self.region) else CREDIT
+        self.credit = min(self.credit, self.limit) if self.credit else self.limit
+
+    def __repr__(self) -> str:
+        if self.done:
+            if self.error is None:
+                state = "done"
+            else:
+                state = "cancelled" if isinstance(self.error, Cancelled) else f"failed: {self.error!r}"
+        elif self.why is not None:
+            state = f"at {self.where} waiting for {self.why}"
+        elif self.carrier is here():
+            state = "running"
+        else:
+            state = f"at {self.where}, ready"
+        return f"<Fiber {self.name!r} {state}>"
+
+
+class End(Line):
+    """Those who wait for a fiber's end."""
+
+    __slots__ = ("fiber",)
+
+    def __init__(self, fiber: Fiber) -> None:
+        super().__init__("")
+        self.fiber = fiber
+
+    def __str__(self) -> str:
+        return f"the end of fiber {self.fiber.name!r}"
+
+
+def _name_of(fn: Callable[..., Any]) -> str:
+    return getattr(fn, "__qualname__", None) or repr(fn)

@@ -1,0 +1,339 @@
+"""Kernel: who runs next in one thread.
+
+There is no loop that every switch goes through: a fiber that gives way calls
+the next entry of the ready queue, which is another fiber's switch. Once a
+turn the entry is the kernel's own `tick`, still on the stack of whoever gave
+way. Mostly it finds that it is not yet time to look outside, and passes on;
+else it enters the hub, the one greenlet that sleeps in the engine. Handed on
+directly, a yield costs a third of gevent's; through a hub, a half
+(bench/yielding.py).
+
+Rules:
+  1. Ready fibers run first in, first out.
+  2. A turn is the fibers that were ready when it began, at most TURN_MAX.
+     After it, predicates are asked; timers and engine are looked at after
+     TURNS_MAX turns or LOOK_S seconds, whichever comes first, and at once
+     when nothing is ready.
+  3. The ready queue is empty only while the hub is running: else `tick` is in it.
+  4. With nothing ready and nothing to come, nobody waits unseen: quiet
+     waiters are called off, or Deadlock is raised in the main fiber.
+  5. All but `interrupt_soon` is for the owner's thread.
+
+Not here: what fibers wait for, threads and runs (flows.py), signals of the
+operating system (interrupts.py).
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from computicle.engine.op import Engine, Op
+from computicle.scheduler.carrier import Carrier, here
+from computicle.scheduler.errors import Cancelled, Deadlock
+from computicle.scheduler.fiber import Fiber
+from computicle.scheduler.interrupts import Interrupts
+from computicle.scheduler.park import interrupt, park, wake
+from computicle.scheduler.predicates import Predicates, Watch
+from computicle.scheduler.region import is_doomed
+from computicle.scheduler.report import describe
+from computicle.scheduler.scope import FreeScope, Scope
+from computicle.scheduler.signals import Signals, Subscription, Waiters
+from computicle.scheduler.timers import Timers
+
+__all__ = ["Kernel"]
+
+TURN_MAX = 64  # fibers in a turn
+TURNS_MAX = 16  # turns between two looks at timers and engine
+LOOK_S = 0.001  # and this much time at most, as far as the fibers give way
+_NO_KWARGS: dict[str, Any] = {}  # never written to
+CARRIERS_MAX = 512  # idle carriers kept, some 6 KiB each
+
+
+class Kernel:
+    """The scheduler of one thread."""
+
+    def __init__(self, engine: Engine, ready: deque[Callable[[], Any]] | None = None) -> None:
+        self.engine = engine
+        self.now = engine.now
+        self.ready: deque[Callable[[], Any]] = deque() if ready is None else ready
+        self.timers = Timers(engine.tie, engine.now())
+        self.signals = Signals()
+        self.predicates = Predicates()
+        self.main: Fiber  # whom Ctrl-C and Deadlock are raised in (flows.py)
+        self.base: FreeScope  # the implicit scope, for what is spawned outside run (flows.py)
+        self.run_scope: Scope | None = None  # the scope of the run that is on
+        self.free_scopes: dict[FreeScope, None] = {}
+        self.interrupts = Interrupts(self)
+        self.hub = Carrier(self._work)
+        self.nobody = self._make_nobody()
+        self._tick = self.tick
+        self._turns = 0
+        self._turn_max = TURN_MAX
+        self._looked = self.now()
+        self._unborn: Fiber | None = None  # to be given a new carrier by the hub
+        self._buried = False
+        self._idle_carriers: list[Carrier] = []
+        self.ready.append(self._tick)
+
+    # Turns.
+
+    def tick(self) -> None:
+        """An entry of the ready queue: pass on, or let the hub look around."""
+        ready = self.ready
+        self._turns += 1
+        if ready and self._turns < TURNS_MAX and not self.predicates.watches and self.now() - self._looked < LOOK_S:
+            self._begin_turn()
+            ready.popleft()()
+        else:
+            self.hub.go()
+
+    def _begin_turn(self) -> None:
+        if len(self.ready) > self._turn_max:
+            self.ready.insert(self._turn_max, self._tick)
+        else:
+            self.ready.append(self._tick)
+
+    def _work(self) -> None:
+        """The hub: entered by `tick`, or to give a fiber a new carrier."""
+        self.hub.fiber = self.nobody
+        while True:
+            if self._unborn is not None:
+                fiber, self._unborn = self._unborn, None
+                # Made here, at the hub's constant depth: carriers made on top of each other would use up the stack.
+                carrier = Carrier(self._carry)
+                self._board(fiber, carrier)
+                carrier.go()
+                continue
+            if self._buried:
+                self._buried = False  # a carrier too many has ended, and its switch came here, to its parent
+                self.ready.popleft()()
+                continue
+            try:
+                self._look()
+            except BaseException as error:
+                # A signal handler has raised in here: that is for the main fiber.
+                self.hub.fiber = self.nobody
+                self.interrupt_main(error)
+            self._begin_turn()
+            self.ready.popleft()()
+
+    def _look(self) -> None:
+        self._sweep()
+        now = self.now()
+        if not self.ready:
+            self._idle()
+            self._turn_max = TURN_MAX
+        elif now - self._looked >= LOOK_S or self._turns >= TURNS_MAX:
+            # Long turns are made shorter, so that the next look comes in time.
+            late = now - self._looked > LOOK_S * 2 and self._turns <= 1
+            self._turn_max = max(1, self._turn_max // 2) if late else min(TURN_MAX, self._turn_max * 2)
+            self._collect(0.0)
+        else:
+            return
+        self._turns = 0
+        self._looked = self.now()
+
+    def _sweep(self) -> None:
+        if self.predicates.watches:
+            self.predicates.sweep(self.hub)
+            self.hub.fiber = self.nobody
+
+    def _idle(self) -> None:
+        """Nothing is ready: sleep in the engine until something is."""
+        self.interrupts.quiet()
+        while not self.ready:
+            deadline = self.timers.next_deadline()
+            if deadline is not None:
+                self._collect(max(0.0, deadline - self.now()))
+            elif self.engine.busy():
+                self._collect(None)
+            else:
+                self._stuck()
+            if self.predicates.dirty:
+                self._sweep()
+
+    def _collect(self, timeout: float | None) -> None:
+        """Take what the engine has finished, and what is due."""
+        finished = self.engine.poll(timeout)
+        while finished:
+            op = finished.popleft()
+            fiber: Fiber | None = op.waiter
+            if fiber is None:
+                continue  # called off after it had finished
+            op.waiter = op.argument = None
+            fiber.why = None
+            fiber.value, op.result = op.result, None
+            fiber.error, op.error = op.error, None
+            fiber.ready.append(fiber.go)
+        self.timers.fire(self.now())
+
+    # Fibers.
+
+    def start(self, fiber: Fiber) -> None:
+        """An entry of the ready queue: run a fiber from its first step."""
+        if is_doomed(fiber):
+            self._finish(fiber, None, Cancelled())
+            self.ready.popleft()()
+        elif self._idle_carriers:
+            carrier = self._idle_carriers.pop()
+            self._board(fiber, carrier)
+            carrier.go()
+        else:
+            self._unborn = fiber
+            self.hub.go()
+
+    def _board(self, fiber: Fiber, carrier: Carrier) -> None:
+        carrier.fiber = fiber
+        carrier.enter_context(fiber.context)
+        fiber.carrier = carrier
+        fiber.go = carrier.go
+
+    def _carry(self) -> None:
+        """What a carrier runs: one fiber after the other."""
+        carrier = here()
+        ready = self.ready
+        idle = self._idle_carriers
+        while True:
+            fiber = carrier.fiber
+            try:
+                # A plain call keeps the stack of most fibers one C frame shallower than a call with a star.
+                value = fiber.fn(*fiber.args, **fiber.kwargs) if fiber.args or fiber.kwargs else fiber.fn()
+            except BaseException as error:
+                self._finish(fiber, None, error)
+            else:
+                self._finish(fiber, value, None)
+                del value
+            carrier.fiber = self.nobody
+            del fiber
+            if len(idle) >= CARRIERS_MAX:
+                self._buried = True
+                return
+            idle.append(carrier)
+            ready.popleft()()
+
+    def _finish(self, fiber: Fiber, value: Any, error: BaseException | None) -> None:
+        fiber.done = True
+        fiber.value = value
+        scope: Scope = fiber.outer  # type: ignore[assignment]
+        del scope.fibers[fiber]
+        fiber.args = ()
+        fiber.kwargs = _NO_KWARGS
+        fiber.context = fiber.carrier = fiber.locals = None
+        del fiber.go
+        joiners = fiber.joiners
+        if error is not None:
+            trace = error.__traceback__
+            fiber.error = error.with_traceback(trace.tb_next if trace is not None else None)  # without _carry's frame
+            if not isinstance(error, Cancelled):
+                if isinstance(error, (SystemExit, KeyboardInterrupt)):
+                    self.end_run(error)
+                elif not joiners or not joiners.fibers:
+                    scope.failed(fiber, error)
+        if joiners is not None:
+            joiners.wake_all()
+        if scope.leaving and not scope.fibers and scope.host.why is scope:
+            wake(scope.host)
+
+    # Waits that are the kernel's own business.
+
+    def finish_op(self, me: Fiber, op: Op, attempt: Callable[[Any], Any], argument: Any) -> Any:
+        """Hand an operation to the engine and wait until it has finished."""
+        if op.waiter is not None:
+            raise RuntimeError(f"fiber {op.waiter.name!r} is already waiting for {op}: one fiber at a time")
+        op.attempt = attempt
+        op.argument = argument
+        op.waiter = me
+        return park(me, op)
+
+    def check_thread(self, message: str) -> None:
+        """Raise RuntimeError unless called in the owner's thread."""
+        try:
+            if here().fiber.kernel is self:
+                return
+        except AttributeError:
+            pass
+        raise RuntimeError(message)
+
+    # Interruptions and ends.
+
+    def interrupt_main(self, error: BaseException) -> None:
+        """Raise `error` in the main fiber: at its current wait, or at its next."""
+        main = self.main
+        if main.why is not None:
+            interrupt(main, error)
+        else:
+            main.pending = error
+            main.limit = main.credit = 0
+
+    def end_run(self, error: BaseException) -> None:
+        """A fiber wants the program to end: so does the main fiber."""
+        self.interrupt_main(error)
+
+    def _stuck(self) -> None:
+        """Nothing is ready and nothing will come."""
+        self.predicates.dirty = True
+        self._sweep()
+        if self.ready:
+            return
+        alive = list(self.alive())
+        for scope in _leaving(alive):
+            if all(isinstance(fiber.why, (Waiters, Subscription, Watch)) for fiber in scope.fibers):
+                for fiber in [*scope.fibers]:
+                    fiber.cancel()
+                return
+        error = Deadlock(f"nothing can happen any more, and {len(alive)} fibers wait:\n{describe(alive)}")
+        leaving = self.main.why
+        if isinstance(leaving, Scope) and leaving.cancelled:
+            # Cancelled already: only shields hold these back, and nothing is left that could end their wait.
+            for fiber in leaving.reach():
+                if fiber is not self.main and fiber.why is not None and not isinstance(fiber.why, Scope):
+                    interrupt(fiber, Cancelled())
+            if self.ready:
+                return
+        self.interrupt_main(error)
+
+    def alive(self) -> Iterator[Fiber]:
+        """Every fiber that has not ended, the main fiber first."""
+        yield self.main
+        seen = {self.main}
+        for region in [self.main, *self.free_scopes]:
+            for fiber in region.reach():
+                if fiber not in seen:
+                    seen.add(fiber)
+                    yield fiber
+
+    def close(self) -> None:
+        """End the carriers and the engine. All fibers have ended."""
+        for carrier in self._idle_carriers:
+            carrier.end()
+        self._idle_carriers.clear()
+        self.hub.end()
+        self.engine.close()
+
+    def _make_nobody(self) -> Fiber:
+        """Who runs while the kernel does: may not wait, and belongs nowhere."""
+        nobody = Fiber(self, None, _kernel_itself, (), _NO_KWARGS, "the kernel", None)  # type: ignore[arg-type]
+        nobody.why = _Inside()
+        nobody.limit = nobody.credit = 0
+        return nobody
+
+
+class _Inside:
+    """What the kernel is said to wait for, so that words that wait refuse to."""
+
+    def call_off(self, _fiber: Fiber) -> None:
+        raise AssertionError("the kernel does not wait")
+
+    def __str__(self) -> str:
+        return "whatever comes next"
+
+
+def _kernel_itself() -> None:
+    raise AssertionError("the kernel is not run as a fiber")
+
+
+def _leaving(fibers: list[Fiber]) -> Iterator[Scope]:
+    """The scopes being left, the innermost first as far as that can matter."""
+    for fiber in reversed(fibers):
+        if isinstance(fiber.why, Scope):
+            yield fiber.why

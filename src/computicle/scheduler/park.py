@@ -1,0 +1,126 @@
+"""Park: the only suspend, and the only wake.
+
+The ready queue holds callables. Calling one runs somebody else, and the call
+returns when the caller is run again: so the whole act of giving way is
+`ready.popleft()()`. There is always something in it (kernel.py).
+
+Rules:
+  1. A parked fiber's `why` says what it waits for and knows how to call it
+     off. Waking clears `why` first: a fiber is woken once.
+  2. A wake given stands. Whoever wants to interrupt a fiber looks at `why`;
+     one that has been woken meets the interruption at its next wait.
+  3. A fiber whose `why` is set and that runs all the same is being asked its
+     predicate: then waiting is an error.
+  4. `credit` counts down the words done without waiting. With none left, the
+     next word that may wait looks around first. `limit` is what a wait
+     refills it with: nothing for a fiber that is cancelled, so that it looks
+     around at once.
+
+Not here: who is cancelled (region.py), what runs when nothing is ready
+(kernel.py), what there is to wait for (line.py, timers.py, predicates.py).
+"""
+
+import logging
+import sys
+from typing import TYPE_CHECKING, Any, Protocol
+
+from computicle.scheduler.errors import Cancelled
+
+if TYPE_CHECKING:
+    from computicle.scheduler.fiber import Fiber
+
+__all__ = ["CREDIT", "Why", "arrive", "give_way", "interrupt", "look_around", "park", "wake"]
+
+CREDIT = 64  # words a fiber may complete in a row before it gives way
+SWALLOWED_MAX = 100  # cancellations ignored before we say so
+
+_log = logging.getLogger("computicle")
+
+
+class Why(Protocol):
+    """What a fiber waits for; str() names it."""
+
+    def call_off(self, fiber: Any, /) -> None:
+        """Strike the fiber off: nothing else will wake it. Changes nothing else."""
+
+
+def park(me: "Fiber", why: Why) -> Any:
+    """Suspend until woken; the value the wake brought. Raises what interrupted it."""
+    me.why = why
+    me.ready.popleft()()
+    me.credit = me.limit
+    if me.error is None:
+        value = me.value
+        me.value = None
+        return value
+    return arrive(me)
+
+
+def arrive(me: "Fiber") -> Any:
+    """Take what the wake brought: a value to return or an error to raise."""
+    value, error = me.value, me.error
+    me.value = me.error = None
+    if error is None:
+        return value
+    try:
+        raise error
+    finally:
+        del error  # the traceback holds this frame: without this they would hold each other
+
+
+def wake(fiber: "Fiber", value: Any = None) -> None:
+    """Let a parked fiber go on with `value`. Its `why` must know that it is leaving."""
+    fiber.why = None
+    fiber.value = value
+    fiber.ready.append(fiber.go)
+
+
+def interrupt(fiber: "Fiber", error: BaseException) -> None:
+    """Call a parked fiber off what it waits for, and raise `error` in it."""
+    assert fiber.why is not None
+    fiber.why.call_off(fiber)
+    fiber.why = None
+    fiber.error = error
+    fiber.ready.append(fiber.go)
+
+
+def give_way(me: "Fiber") -> None:
+    """Let the others run once."""
+    me.ready.append(me.go)
+    me.ready.popleft()()
+
+
+def look_around(me: "Fiber") -> None:
+    """Out of credit: give way, then raise what is due. Else the credit is refilled.
+
+    Raises:
+        RuntimeError: called by a predicate, which may not wait.
+        Cancelled: the fiber is cancelled.
+    """
+    if me.why is not None:
+        raise RuntimeError(f"a predicate may not wait, nor may a signal handler in the kernel (waiting for {me.why})")
+    if me.pending is None:
+        give_way(me)
+    if me.pending is not None:
+        error, me.pending = me.pending, None
+        me.settle()
+        raise error
+    if me.doomed():
+        me.swallowed += 1
+        if me.swallowed % SWALLOWED_MAX == 0:
+            _report_swallowed(me)
+        raise Cancelled
+    me.credit = me.limit
+
+
+def _report_swallowed(me: "Fiber") -> None:
+    frame = sys._getframe(2)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("computicle."):
+        frame = frame.f_back
+    _log.warning(
+        "fiber %r has swallowed Cancelled %d times and waits again at %s:%d; let it pass (use `finally` to clean up)",
+        me.name,
+        me.swallowed,
+        frame.f_code.co_filename,
+        frame.f_lineno,
+    )

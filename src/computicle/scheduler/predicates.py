@@ -1,0 +1,197 @@
+"""Predicates: conditions that fibers wait for, asked only after something ran.
+
+A condition over a program's own state can only become true when some fiber
+has changed that state. So the kernel asks once a turn, after fibers have run,
+and never while nothing happens. A condition on the outside world is asked on
+a beat as well (`every`).
+
+Rules:
+  1. Asked in the order of waiting, once a turn, by the kernel, in the
+     context variables of the waiter; and once more by the waiter itself right
+     before it goes on: if it is no longer true, it waits on in its old place.
+  2. Asking may not wait. One that raises ends its own waiter's wait, with
+     that error, and nobody else's.
+  3. Two waiters may share one predicate: each is asked for.
+
+Not here: what to do once it is true (words.py).
+"""
+
+from collections.abc import Callable
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any
+
+from computicle.scheduler.park import arrive, interrupt, look_around, park, wake
+from computicle.scheduler.timers import Expiry, Timer
+
+if TYPE_CHECKING:
+    from computicle.scheduler.carrier import Carrier
+    from computicle.scheduler.fiber import Fiber
+
+__all__ = ["Predicates", "Watch"]
+
+
+class Watch:
+    """One fiber's wait for one predicate."""
+
+    __slots__ = ("beat", "context", "expiry", "fiber", "predicate", "predicates")
+
+    def __init__(self, fiber: "Fiber", predicate: Callable[[], Any], every: float | None) -> None:
+        self.fiber = fiber
+        self.predicate = predicate
+        self.predicates = fiber.kernel.predicates
+        self.context: Context | None = None  # None: an empty one, so any empty one will do
+        self.beat = _Beat(self, every) if every is not None else None
+        self.expiry: Expiry | None = None
+
+    def wait(self, me: "Fiber", timeout: float | None) -> Any:
+        """Wait until it is true; its truthy value. Raises TimeoutError."""
+        if value := self.ask():
+            me.credit -= 1
+            return value
+        try:
+            if timeout is not None:
+                self.expiry = Expiry(me, self, timeout)
+                me.kernel.timers.add(me.kernel.now() + timeout, self.expiry)
+            self.stand(me, copy_context())
+            park(me, self)
+            return self.confirm(me)
+        finally:
+            self.end()
+
+    def stand(self, fiber: "Fiber", context: Context) -> None:
+        """Be asked from now on. The caller parks the fiber."""
+        self.context = context or None
+        fiber.why = self
+        fiber.limit = fiber.credit = 0  # while it is asked, any word that may wait must look around
+        self.predicates.add(self)
+        if self.beat is not None:
+            self.beat.start()
+
+    def confirm(self, me: "Fiber") -> Any:
+        """Found true: wait on until it is still true as the fiber goes on."""
+        while not (value := self.ask()):
+            if self.expiry is not None and self.expiry.timers is None:
+                raise self.expiry.error()  # it came while the fiber was ready
+            if me.credit <= 0:
+                look_around(me)
+            me.limit = me.credit = 0
+            self.predicates.resume(self)
+            park(me, self)
+        return value
+
+    def first(self, me: "Fiber") -> Any:
+        """The first step of a fiber that was parked on this before it began."""
+        try:
+            arrive(me)
+            return self.confirm(me)
+        finally:
+            self.end()
+
+    def ask(self) -> Any:
+        """Evaluate it in the running fiber, which may not wait meanwhile."""
+        me = self.fiber
+        me.why = self
+        me.limit = me.credit = 0
+        try:
+            return self.predicate()
+        finally:
+            me.why = None
+            me.settle()
+
+    def end(self) -> None:
+        """Be asked no more."""
+        self.predicates.discard(self)
+        if self.beat is not None:
+            self.beat.cancel()
+        if self.expiry is not None:
+            self.expiry.cancel()
+
+    def call_off(self, fiber: "Fiber") -> None:
+        self.predicates.discard(self)
+        fiber.settle()
+
+    def __str__(self) -> str:
+        code = getattr(self.predicate, "__code__", None)
+        name = getattr(self.predicate, "__qualname__", repr(self.predicate))
+        return f"predicate {name} ({code.co_filename}:{code.co_firstlineno})" if code else f"predicate {name}"
+
+
+class _Beat(Timer):
+    """Has a predicate asked on a beat."""
+
+    __slots__ = ("_every", "_watch")
+
+    def __init__(self, watch: Watch, every: float) -> None:
+        self._watch = watch
+        self._every = every
+        self.timers = None
+
+    def start(self) -> None:
+        if self.timers is None:
+            kernel = self._watch.fiber.kernel
+            kernel.timers.add(kernel.now() + self._every, self)
+
+    def fire(self) -> None:
+        self._watch.predicates.dirty = True
+        self.start()
+
+
+class Predicates:
+    """The predicates of one kernel."""
+
+    def __init__(self) -> None:
+        self.watches: dict[Watch, bool] = {}  # in order of waiting; False: found true, not yet confirmed
+        self.dirty = False  # something has run, or a beat has come, since the last sweep
+        self._asked: tuple[Watch, ...] | None = ()  # who is asked in a sweep; None: to be made anew
+
+    def add(self, watch: Watch) -> None:
+        self.watches[watch] = True
+        self._asked = None
+
+    def resume(self, watch: Watch) -> None:
+        """It was no longer true: ask it again, in its old place."""
+        self.watches[watch] = True
+        self._asked = None
+
+    def discard(self, watch: Watch) -> None:
+        if self.watches.pop(watch, None) is not None:
+            self._asked = None
+
+    def sweep(self, asker: "Carrier") -> None:
+        """Ask each one, standing in for its fiber; wake those found true."""
+        self.dirty = False
+        if self._asked is None:
+            self._asked = tuple(watch for watch, standing in self.watches.items() if standing)
+        for watch in self._asked:
+            # The loop is bare on purpose: a thousand false predicates are to cost at most 60 us (bench/predicates.py).
+            asker.fiber = watch.fiber
+            try:
+                if watch.context is None:
+                    if watch.predicate():
+                        self._found(watch)
+                else:
+                    asker.enter_context(watch.context)
+                    if watch.predicate():
+                        self._found(watch)
+                    asker.enter_context(None)
+            except BaseException as error:
+                asker.enter_context(None)
+                self._raised(watch, error)
+
+    def _found(self, watch: Watch) -> None:
+        fiber = watch.fiber
+        if fiber.why is watch:  # else an earlier predicate has called it off
+            self.watches[watch] = False
+            self._asked = None
+            fiber.settle()
+            wake(fiber)
+
+    def _raised(self, watch: Watch, error: BaseException) -> None:
+        if watch.fiber.why is watch:
+            interrupt(watch.fiber, error)
+
+    def check(self) -> None:
+        """Assert the rules. O(n): for tests and the simulator."""
+        for watch, standing in self.watches.items():
+            assert not standing or watch.fiber.why is watch
+            assert not watch.fiber.done

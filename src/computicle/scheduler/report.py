@@ -1,0 +1,22 @@
+"""Report: who is alive and what each waits for, as data and as text.
+
+Not here: when to report (kernel.py: Deadlock; words.py: fibers).
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from computicle.scheduler.fiber import Fiber
+
+__all__ = ["describe"]
+
+LINES_MAX = 100  # a report of a hundred thousand fibers helps nobody
+
+
+def describe(fibers: "Iterable[Fiber]") -> str:
+    """One line a fiber: name, file and line, what it waits for."""
+    lines = [f"  {fiber.name}  at {fiber.where}  waits for {fiber.waits_for or 'its turn'}" for fiber in fibers]
+    if len(lines) > LINES_MAX:
+        lines[LINES_MAX:] = [f"  ... and {len(lines) - LINES_MAX} more"]
+    return "\n".join(lines)

@@ -1,0 +1,272 @@
+"""Scope: what fibers belong to; and deadlines and shields, which own none.
+
+Rules:
+  1. A scope is left when all its fibers have ended, not before.
+  2. A fiber's unclaimed error cancels the rest of its scope. Leaving then
+     raises an ExceptionGroup: the body's own error, if any, and the fibers'.
+     The body's own error alone passes as it is.
+  3. Leaving is not interrupted by cancellation: that has reached the fibers
+     by itself, and they are waited for.
+  4. A deadline reaches what its own fiber does inside it, not the fibers
+     spawned there: those belong to the scope around it.
+
+Not here: how cancelling spreads (region.py), what a fiber's end means to
+those who join it (kernel.py).
+"""
+
+from collections.abc import Callable, Iterator
+from contextvars import copy_context
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from computicle.scheduler.carrier import here
+from computicle.scheduler.errors import Cancelled
+from computicle.scheduler.fiber import Fiber
+from computicle.scheduler.park import park
+from computicle.scheduler.region import Region, is_doomed
+from computicle.scheduler.timers import Timer
+
+if TYPE_CHECKING:
+    from computicle.scheduler.kernel import Kernel
+
+__all__ = ["Deadline", "FreeScope", "Scope", "Shield"]
+
+
+class Due(Timer):
+    """The moment from which a region is cancelled."""
+
+    __slots__ = ("_region",)
+
+    def __init__(self, region: Region) -> None:
+        self._region = region
+        self.timers = None
+
+    def fire(self) -> None:
+        self._region.cancel()
+
+
+class Hosted(Region):
+    """A region on one fiber's stack, entered and left by that fiber."""
+
+    __slots__ = ("host",)
+
+    host: Fiber
+
+    def __init__(self) -> None:
+        self.cancelled = False
+        self.shielding = False
+
+    def host_fiber(self) -> Fiber | None:
+        return self.host
+
+    def enter(self, me: Fiber) -> None:
+        if hasattr(self, "host"):
+            raise RuntimeError(f"this {type(self).__name__.lower()} has been entered already: make a new one")
+        self.host = me
+        self.outer = me.region
+        me.region = self
+
+    def leave(self, error: BaseException | None) -> bool:
+        """Step out. True: `error` is this region's own cancellation, which ends here."""
+        me = self.host
+        if me.region is not self:
+            raise RuntimeError("regions must be left in the reverse order of entering, by the fiber that entered them")
+        assert self.outer is not None
+        me.region = self.outer
+        me.settle()
+        return isinstance(error, Cancelled) and self.cancelled and not is_doomed(self.outer)
+
+
+class Scope(Hosted):
+    """What fibers belong to. A context manager that is left when they have ended."""
+
+    __slots__ = ("errors", "fibers", "kernel", "leaving", "left", "scope_outside")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fibers: dict[Fiber, None] = {}  # alive, in order of spawning
+        self.errors: list[BaseException] = []  # unclaimed, in order of failing
+        self.leaving = False
+        self.left = False
+
+    def __enter__(self) -> Self:
+        me = here().fiber
+        self.enter(me)
+        self.kernel: Kernel = me.kernel
+        self.scope_outside = me.scope
+        me.scope = self
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
+    ) -> bool:
+        absorbed = self.close(error)
+        return self.settle_errors(None if absorbed else error, absorbed=absorbed)
+
+    def close(self, error: BaseException | None) -> bool:
+        """Wait for the fibers and step out. True: `error` ends here."""
+        if error is not None:
+            self.cancel()
+        me = self.host
+        self.leaving = True
+        interruption: BaseException | None = None
+        while self.fibers:
+            try:
+                park(me, self)
+            except BaseException as reason:
+                # Ctrl-C or Deadlock, never Cancelled: it becomes the body's own error.
+                interruption = reason
+                self.cancel()
+        self.left = True
+        absorbed = self.leave(error)
+        me.scope = self.scope_outside
+        if interruption is not None:
+            raise interruption from (None if absorbed else error)
+        return absorbed
+
+    def settle_errors(self, error: BaseException | None, *, absorbed: bool) -> bool:
+        """Raise what the fibers left behind; what `__exit__` must answer."""
+        if not self.errors:
+            return absorbed
+        errors = self.errors
+        if error is not None and not isinstance(error, Cancelled):
+            errors = [error, *errors]
+        self.errors = []
+        count = len(errors)
+        raise BaseExceptionGroup(f"{count} error{'s' * (count > 1)} in a scope", errors) from None
+
+    def spawn(self, fn: Callable[..., Any], *args: Any, name: str | None = None, **kwargs: Any) -> Fiber:
+        """Queue `fn(*args, **kwargs)` as a new fiber of this scope. Never waits.
+
+        Raises:
+            RuntimeError: the scope has been left, or belongs to another thread.
+        """
+        if not callable(fn):
+            raise TypeError(f"spawn: fn must be callable, not {fn!r}: pass the function itself, without calling it")
+        self.kernel.check_thread("this scope belongs to another thread: spawn there")
+        return self.begin(fn, args, kwargs, name)
+
+    def begin(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], name: str | None) -> Fiber:
+        """Make a fiber and queue it."""
+        fiber = self.make(fn, args, kwargs, name)
+        fiber.ready.append(fiber.go)
+        return fiber
+
+    def make(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], name: str | None) -> Fiber:
+        """Make a fiber without queueing it: the caller parks it for its first wait."""
+        if self.left:
+            raise RuntimeError("this scope has been left: spawn in one that is open")
+        fiber = Fiber(self.kernel, self, fn, args, kwargs, name, copy_context())
+        self.fibers[fiber] = None
+        return fiber
+
+    def cancel(self) -> None:
+        """Cancel its fibers and its body. Never waits.
+
+        Raises:
+            RuntimeError: called in another thread.
+        """
+        self.kernel.check_thread("this scope belongs to another thread: cancel it there")
+        super().cancel()
+
+    def failed(self, fiber: Fiber, error: BaseException) -> None:
+        """A fiber has ended with an error that nobody waited for."""
+        self.errors.append(error)
+        super().cancel()
+
+    def members(self) -> Iterator[Fiber]:
+        return iter(self.fibers)
+
+    def call_off(self, _fiber: Fiber) -> None:
+        """Its host is interrupted while leaving: nothing to strike off."""
+
+    def __str__(self) -> str:
+        names = [repr(fiber.name) for fiber in self.fibers]
+        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        return f"the fibers of its scope to end: {shown}"
+
+
+class FreeScope(Scope):
+    """A scope on nobody's stack: cancellation from outside does not reach its fibers."""
+
+    __slots__ = ()
+
+    def __init__(self, kernel: "Kernel") -> None:
+        super().__init__()
+        self.kernel = kernel
+        self.outer = None
+        kernel.free_scopes[self] = None
+
+    def host_fiber(self) -> Fiber | None:
+        return None
+
+    def drain(self, me: Fiber, *, grace: float | None = None) -> None:
+        """Wait until its fibers have ended, and close it. After `grace` seconds they are cancelled.
+
+        An interruption cancels them at once, and is raised in the end.
+        """
+        due = Due(self)
+        if grace is not None:
+            me.kernel.timers.add(me.kernel.now() + grace, due)
+        self.host = me
+        self.outer = me.region
+        self.shielding = True
+        self.scope_outside = me.scope
+        me.region = self
+        try:
+            self.close(None)
+        finally:
+            due.cancel()
+            del self.kernel.free_scopes[self]
+        self.settle_errors(None, absorbed=False)
+
+
+class Deadline(Hosted):
+    """Cancels what its fiber does inside it, once the time has come."""
+
+    __slots__ = ("_fails", "_seconds", "_timer", "expired")
+
+    def __init__(self, seconds: float, *, fails: bool) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self._fails = fails
+        self._timer: Due | None = None
+        self.expired = False  # True once the deadline has cut something short
+
+    def __enter__(self) -> Self:
+        me = here().fiber
+        self.enter(me)
+        self._timer = Due(self)
+        kernel = me.kernel
+        kernel.timers.add(kernel.now() + self._seconds, self._timer)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
+    ) -> bool:
+        assert self._timer is not None
+        self._timer.cancel()
+        absorbed = self.leave(error)
+        if absorbed:
+            self.expired = True
+            if self._fails:
+                raise TimeoutError(f"not done within {self._seconds:g} s") from None
+        return absorbed
+
+
+class Shield(Hosted):
+    """Keeps cancellation from outside away from what its fiber does inside it."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> Self:
+        me = here().fiber
+        self.shielding = True
+        self.enter(me)
+        me.settle()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
+    ) -> bool:
+        return self.leave(error)

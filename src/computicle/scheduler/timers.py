@@ -1,0 +1,188 @@
+"""Timers: what is due when.
+
+Most timeouts never come due: they are cancelled when what they guard has
+happened, and most of them lie far ahead. So deadlines beyond the horizon are
+kept unsorted, in one dict per second, where adding and cancelling cost one
+dict operation each. When the horizon reaches a second its dict is sorted at
+once, which is also cheaper than inserting one by one. Only deadlines within
+the horizon live in the heap, where a cancelled timer is left to rot until its
+turn comes, or until half of the heap is rot.
+
+Rules:
+  1. A timer fires once, or never if it was cancelled.
+  2. Deadlines are kept in order; equal ones in the order of `tie`.
+  3. Nothing here reads a clock or waits: the time is passed in.
+
+Not here: the clock (engine), what sleeping means (words.py).
+"""
+
+from collections.abc import Callable
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING, Any
+
+from computicle.scheduler.park import Why, interrupt, park, wake
+
+if TYPE_CHECKING:
+    from computicle.scheduler.fiber import Fiber
+
+__all__ = ["Alarm", "Expiry", "Timer", "Timers", "park_until", "sleep_for"]
+
+HORIZON_S = 1.0  # width of a far bucket, and how far ahead the heap may be filled
+ROT_MIN = 64  # heaps with fewer cancelled timers are not worth cleaning
+
+
+class Timer:
+    """A deadline and what happens then. Subclasses say what."""
+
+    __slots__ = ("deadline", "key", "timers")
+
+    deadline: float
+    key: Any
+    timers: "Timers | None"  # None: not set, fired or cancelled
+
+    def fire(self) -> None:
+        raise NotImplementedError
+
+    def cancel(self) -> None:
+        """Forget it. Does nothing if it has fired."""
+        if self.timers is not None:
+            self.timers.cancel(self)
+
+
+class Alarm(Timer):
+    """Wakes one fiber: the timer of `sleep`."""
+
+    __slots__ = ("fiber",)
+
+    def __init__(self, fiber: "Fiber") -> None:
+        self.fiber = fiber
+
+    def fire(self) -> None:
+        wake(self.fiber)
+
+    def call_off(self, _fiber: "Fiber") -> None:
+        self.cancel()
+
+    def __str__(self) -> str:
+        return f"time {self.deadline:.3f}"
+
+
+class Expiry(Timer):
+    """Ends one fiber's wait with TimeoutError."""
+
+    __slots__ = ("fiber", "timeout", "why")
+
+    def __init__(self, fiber: "Fiber", why: Why, timeout: float) -> None:
+        self.fiber = fiber
+        self.why = why
+        self.timeout = timeout
+
+    def fire(self) -> None:
+        if self.fiber.why is self.why:
+            interrupt(self.fiber, self.error())
+
+    def error(self) -> TimeoutError:
+        """What the waiter is told."""
+        return TimeoutError(f"waited {self.timeout:g} s for {self.why}")
+
+
+def sleep_for(me: "Fiber", seconds: float) -> None:
+    """Park for `seconds`."""
+    alarm = Alarm(me)
+    me.kernel.timers.add(me.kernel.now() + seconds, alarm)
+    park(me, alarm)
+
+
+def park_until(me: "Fiber", why: Why, timeout: float) -> Any:
+    """Park for at most `timeout` seconds. Raises TimeoutError."""
+    timers = me.kernel.timers
+    expiry = Expiry(me, why, timeout)
+    timers.add(me.kernel.now() + timeout, expiry)
+    try:
+        return park(me, why)
+    finally:
+        expiry.cancel()
+
+
+class Timers:
+    """The timers of one kernel."""
+
+    def __init__(self, tie: Callable[[], Any], now: float) -> None:
+        self._tie = tie
+        self._near: list[tuple[float, Any, Timer]] = []  # a heap: deadlines before _horizon
+        self._far: dict[int, dict[Any, Timer]] = {}  # second -> tie -> timer
+        self._seconds: list[int] = []  # a heap: the keys of _far
+        self._horizon = now + HORIZON_S
+        self._rot = 0  # cancelled timers still in _near
+
+    def add(self, deadline: float, timer: Timer) -> None:
+        """Have `timer` fire at `deadline`."""
+        timer.deadline = deadline
+        timer.timers = self
+        key = timer.key = self._tie()
+        if deadline < self._horizon:
+            heappush(self._near, (deadline, key, timer))
+            return
+        second = int(deadline)
+        bucket = self._far.get(second)
+        if bucket is None:
+            self._far[second] = {key: timer}
+            heappush(self._seconds, second)
+        else:
+            bucket[key] = timer
+
+    def cancel(self, timer: Timer) -> None:
+        timer.timers = None
+        if timer.deadline >= self._horizon:
+            del self._far[int(timer.deadline)][timer.key]
+            return
+        self._rot += 1
+        if self._rot > ROT_MIN and self._rot * 2 > len(self._near):
+            self._near = [entry for entry in self._near if entry[2].timers is not None]
+            heapify(self._near)
+            self._rot = 0
+
+    def next_deadline(self) -> float | None:
+        """When to look again; None: nothing is set. May be early, never late."""
+        near = self._near
+        while near:
+            if near[0][2].timers is not None:
+                return near[0][0]
+            heappop(near)
+            self._rot -= 1
+        while self._seconds:
+            bucket = self._far[self._seconds[0]]
+            if bucket:
+                return max(self._horizon, float(self._seconds[0]))
+            del self._far[heappop(self._seconds)]
+        return None
+
+    def fire(self, now: float) -> None:
+        """Fire everything due at `now`, in order."""
+        if now >= self._horizon:
+            self._advance(now)
+        near = self._near
+        while near and near[0][0] <= now:
+            timer = heappop(near)[2]
+            if timer.timers is None:
+                self._rot -= 1
+            else:
+                timer.timers = None
+                timer.fire()
+
+    def _advance(self, now: float) -> None:
+        """Move the horizon beyond `now`, sorting in what lies before it."""
+        self._horizon = horizon = float(int(now)) + HORIZON_S
+        while self._seconds and self._seconds[0] < horizon:
+            bucket = self._far.pop(heappop(self._seconds))
+            self._near.extend((timer.deadline, key, timer) for key, timer in bucket.items())
+        heapify(self._near)
+
+    def check(self) -> None:
+        """Assert the rules. O(n): for tests and the simulator."""
+        assert all(deadline < self._horizon for deadline, _key, _timer in self._near)
+        assert sum(timer.timers is None for _deadline, _key, timer in self._near) == self._rot
+        assert sorted(self._seconds) == sorted(self._far)
+        for second, bucket in self._far.items():
+            assert all(int(timer.deadline) == second for timer in bucket.values())
+            assert all(timer.deadline >= self._horizon for timer in bucket.values())

@@ -1,0 +1,50 @@
+"""Word: what every word that may wait does first, and how arguments are checked.
+
+Not here: the words (words.py).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from computicle.scheduler.fiber import Fiber
+from computicle.scheduler.flows import running
+from computicle.scheduler.park import look_around
+
+__all__ = ["checked_callable", "checked_seconds", "checked_timeout", "entering"]
+
+
+def entering() -> Fiber:
+    """The running fiber, about to do a word that may wait.
+
+    Raises:
+        Cancelled: it is cancelled.
+        RuntimeError: it may not wait here (a predicate, a helper thread).
+    """
+    me = running()
+    if me.credit <= 0:
+        look_around(me)
+    return me
+
+
+def checked_seconds(word: str, name: str, seconds: Any) -> float:
+    """`seconds` as a float: zero or more. Raises TypeError or ValueError, naming the argument."""
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        try:
+            seconds = float(seconds.__float__())
+        except AttributeError:
+            raise TypeError(f"{word}: {name} must be a number of seconds, not {seconds!r}") from None
+    if not seconds >= 0:
+        raise ValueError(f"{word}: {name} must be zero or more seconds, not {seconds!r}")
+    return seconds  # type: ignore[no-any-return]
+
+
+def checked_timeout(word: str, timeout: Any) -> float | None:
+    """`timeout` in seconds, or None for as long as it takes."""
+    return None if timeout is None else checked_seconds(word, "timeout", timeout)
+
+
+def checked_callable(word: str, name: str, fn: Any) -> Callable[..., Any]:
+    """`fn`, if it can be called. Raises TypeError."""
+    if not callable(fn):
+        raise TypeError(f"{word}: {name} must be callable, not {fn!r}: pass the function itself, without calling it")
+    return fn  # type: ignore[no-any-return]
