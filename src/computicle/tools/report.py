@@ -1,0 +1,72 @@
+"""Report: an uncaught error as text for the one who wrote the script.
+
+A traceback through a scheduler is mostly scheduler. What helps is where the
+script stood in each error, so this library's own lines are left out, in every
+error of a group and in every cause.
+
+Rules:
+  1. An error that has no line outside this library keeps all of its lines.
+  2. Ctrl-C is one line, SystemExit none. Errors that came up beside them, while
+     fibers cleaned up, are shown all the same.
+
+Not here: when to report (command.py), lists of fibers (scheduler/report.py).
+"""
+
+import os
+import sys
+from traceback import TracebackException
+from typing import Any
+
+import click
+
+__all__ = ["exit_status"]
+
+INTERRUPTED = 128 + 2  # what a shell reports for a program ended by signal 2
+_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
+def exit_status(error: BaseException, *, full: bool) -> Any:
+    """Show `error`, unless it merely asks to end; what to give to sys.exit."""
+    asked, failed = _sort(error)
+    if failed is not None:
+        sys.stdout.flush()
+        click.echo(_text(failed, full=full), err=True, nl=False)
+    if isinstance(asked, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        return INTERRUPTED
+    if isinstance(asked, SystemExit):
+        return asked.code or 1 if failed is not None else asked.code
+    return 1
+
+
+def _sort(error: BaseException) -> tuple[BaseException | None, BaseException | None]:
+    """The first that asks the program to end, and what else went wrong."""
+    asks = (KeyboardInterrupt, SystemExit)
+    if isinstance(error, asks):
+        return error, None
+    if not isinstance(error, BaseExceptionGroup):
+        return None, error
+    asked, failed = error.split(asks)
+    first: BaseException | None = asked
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first, failed
+
+
+def _text(error: BaseException, *, full: bool) -> str:
+    trace = TracebackException.from_exception(error)
+    if not full:
+        _cut(trace)
+    return "".join(trace.format())
+
+
+def _cut(trace: TracebackException) -> None:
+    """Leave out our own lines, here and in all that belongs to it."""
+    kept = [line for line in trace.stack if not os.path.abspath(line.filename).startswith(_OURS)]
+    if kept:
+        trace.stack[:] = kept
+    elif trace.exceptions is not None:
+        trace.stack.clear()  # a group is made by the library, so that says nothing
+    for inner in (trace.__cause__, trace.__context__, *(trace.exceptions or ())):
+        if inner is not None:
+            _cut(inner)

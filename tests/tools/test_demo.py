@@ -1,0 +1,50 @@
+"""The demo runs, tells the truth, and leaves no process behind."""
+
+import re
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from computicle import run
+from computicle.tools import demo
+
+HANG_S = 40  # only bounds a hang
+
+
+def test_the_demo() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "computicle", "demo"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        said, errors = process.communicate(timeout=HANG_S)
+    assert (process.returncode, errors) == (0, "")
+    assert [int(number) for number in re.findall(r"WAITED: (\d)", said)] == [1, 2, 3, 4]
+    assert said.index("WAITED: 1") < said.index("signal_all") < said.index("WAITED: 2")
+    assert f"{demo.FETCHERS * demo.FETCHES_EACH:,}" in said
+    assert re.search(r"The last answer: \w+, \w+ \d\d, \d{4}", said)
+
+
+def test_the_server_ends_with_its_starter() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "computicle.tools.daytime"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert int(process.stdout.readline()) > 0
+        assert process.communicate(timeout=HANG_S) == ("", "")  # closes its standard input
+    assert process.returncode == 0
+
+
+def test_the_demos_server_is_stopped() -> None:
+    with demo.daytime_server() as port:
+        assert run(demo.get_date_and_time, "127.0.0.1", port)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
