@@ -126,15 +126,17 @@ def spawn(fn: Callable[..., Any], *args: Any, name: str | None = None, **kwargs:
     Returns:
         The Fiber: join it for its value, or leave it to its scope.
     """
-    checked_callable("spawn", "fn", fn)
+    given: object = fn
+    if not callable(given):
+        checked_callable("spawn", "fn", fn)
     try:
         me = here().fiber
     except AttributeError:
         me = adopt()
     scope = me.scope
-    fiber = Fiber(me.kernel, scope, fn, args, kwargs, name, copy_context())
+    fiber = Fiber(me.kernel, scope, fn, args, kwargs or None, name, copy_context() or None)
     scope.fibers[fiber] = None
-    me.ready.append(fiber.go)
+    me.ready.append(fiber)
     return fiber
 
 
@@ -145,8 +147,8 @@ def yield_() -> None:
     except AttributeError:
         me = adopt()
     if me.limit:
-        me.ready.append(me.go)
-        me.ready.popleft()()
+        me.ready.append(me.runner)
+        me.ready.popleft().switch()
     else:
         look_around(me)
 
@@ -311,7 +313,6 @@ def _on_predicate(
     fiber = me.scope.make(body, (), {}, _name(fn))
     watch = Watch(fiber, predicate, every)
     fiber.args = (watch, fn)
-    assert fiber.context is not None
     watch.stand(fiber, fiber.context)
     return fiber
 

@@ -17,12 +17,13 @@ Not here: context variables and tracebacks (words.py), who waits (scheduler/).
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from computicle.engine.op import Op
 
-__all__ = ["Threads", "in_helper_thread"]
+__all__ = ["Threads", "as_helper", "in_helper_thread"]
 
 THREADS_MAX = 64  # blocking calls are short or few; 64 stacks are 512 MiB of address space at most
 IDLE_S_MAX = 10.0  # a helper without work for this long ends
@@ -33,6 +34,17 @@ _here = threading.local()
 def in_helper_thread() -> bool:
     """True in a thread that runs blocking calls: no fiber can live there."""
     return getattr(_here, "helper", False)
+
+
+@contextmanager
+def as_helper() -> Iterator[None]:
+    """For an engine that makes calls in place: what runs inside is taken for a helper thread."""
+    before = in_helper_thread()
+    _here.helper = True
+    try:
+        yield
+    finally:
+        _here.helper = before
 
 
 class Threads:

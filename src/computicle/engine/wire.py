@@ -23,20 +23,11 @@ from collections.abc import Callable
 from typing import Any
 
 from computicle.engine.op import Address, Op
+from computicle.engine.text import address_text
 
 __all__ = ["SocketPort", "SocketWire"]
 
 _BUSY = (errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK, errno.EAGAIN)
-
-
-def address_text(address: Any) -> str:
-    """An address as a person writes it."""
-    if isinstance(address, tuple):
-        host, port = address[0], address[1]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    if isinstance(address, bytes):
-        address = os.fsdecode(address)
-    return str(address) if address else "(unnamed)"
 
 
 class SocketWire:

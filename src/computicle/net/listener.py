@@ -123,5 +123,5 @@ def listen(port: int | None = None, host: str | None = "127.0.0.1", path: str | 
         return Listener(me.kernel.engine.listen(path, BACKLOG), me, path)
     if port is None:
         raise TypeError("listen: port is needed (0 picks one), or path=")
-    addresses = addresses_of(me, host or "0.0.0.0", checked_port("listen", port), passive=True)  # noqa: S104
+    addresses = addresses_of(me, host or "0.0.0.0", checked_port("listen", port), passive=True)
     return Listener(me.kernel.engine.listen(addresses[0], BACKLOG), me, None)

@@ -13,9 +13,8 @@ Not here: what a fiber is (fiber.py), when carriers are made (kernel.py).
 
 import sys
 from collections.abc import Callable
-from contextvars import Context
 from types import FrameType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import greenlet as _greenlet
 
@@ -28,16 +27,9 @@ __all__ = ["Carrier", "frame_of", "here", "is_own_flow"]
 class Carrier(_greenlet.greenlet):
     """A greenlet that knows whom it carries."""
 
+    __slots__ = ("fiber",)
+
     fiber: "Fiber"
-    go: Callable[[], Any]
-
-    def __init__(self, run: Callable[[], None]) -> None:
-        super().__init__(run)
-        self.go = self.switch  # bound once: the ready queue is full of these
-
-    def enter_context(self, context: Context | None) -> None:
-        """Use these context variables from now on."""
-        self.gr_context = context
 
     def end(self) -> None:
         """End it where it stands, and come back here."""

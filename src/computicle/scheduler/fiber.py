@@ -7,8 +7,8 @@ their first signal are only records.
 Rules:
   1. Its error goes to those who wait for it at that moment; else to its
      scope; never nowhere.
-  2. `go` runs it: from the start, or from where it stands. It is in the ready
-     queue at most once.
+  2. `runner` runs it: itself from the start, its carrier from where it stands.
+     It is in the ready queue at most once.
   3. A finished fiber keeps its outcome, and lets go of all else.
 
 Not here: starting and finishing (kernel.py), what it waits for (park.py).
@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Any
 from computicle.scheduler.carrier import Carrier, frame_of, here
 from computicle.scheduler.errors import Cancelled, FiberCancelled
 from computicle.scheduler.line import Line, Taken
-from computicle.scheduler.park import CREDIT, Why, look_around
+from computicle.scheduler.park import CREDIT, Runner, Why, look_around, park, wake
 from computicle.scheduler.region import Region, is_doomed
+from computicle.scheduler.timers import park_until
 
 if TYPE_CHECKING:
     from computicle.scheduler.kernel import Kernel
@@ -50,7 +51,6 @@ class Fiber(Region):
         "done",
         "error",
         "fn",
-        "go",
         "joiners",
         "kernel",
         "kwargs",
@@ -59,6 +59,7 @@ class Fiber(Region):
         "pending",
         "ready",
         "region",
+        "runner",
         "scope",
         "swallowed",
         "value",
@@ -71,9 +72,9 @@ class Fiber(Region):
         scope: "Scope",
         fn: Callable[..., Any],
         args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        kwargs: dict[str, Any] | None,
         name: str | None,
-        context: Context | None,
+        context: Context | None,  # None: an empty one
     ) -> None:
         # As a region: within the scope it was spawned in.
         self.outer = scope
@@ -81,8 +82,8 @@ class Fiber(Region):
         self.shielding = False
         # Its turn to run.
         self.kernel = kernel
-        self.ready: deque[Callable[[], Any]] = kernel.ready
-        self.go: Callable[[], Any] = self.start
+        self.ready: deque[Runner] = kernel.ready
+        self.runner: Runner = self  # the carrier, once it has one
         self.carrier: Carrier | None = None
         self.limit = CREDIT
         self.credit = CREDIT
@@ -144,7 +145,14 @@ class Fiber(Region):
                 raise RuntimeError(f"fiber {self.name!r} cannot join itself: it would wait forever")
             if self.kernel is not me.kernel:
                 raise RuntimeError(f"fiber {self.name!r} lives in another thread: join it there")
-            self.taking_line().wait(me, timeout)
+            line = self.joiners
+            if line is None:
+                line = self.joiners = End(self)
+            line.fibers[me] = None
+            if timeout is None:
+                park(me, line)
+            else:
+                park_until(me, line, timeout)
         else:
             me.credit -= 1
         return self.result()
@@ -179,9 +187,30 @@ class Fiber(Region):
             self.kernel.check_thread(f"fiber {self.name!r} lives in another thread: cancel it there")
             super().cancel()
 
-    def start(self) -> None:
-        """Run it from the start, on a carrier. Part of the ready queue; returns when the caller is run again."""
-        self.kernel.start(self)
+    def switch(self) -> None:
+        """As an entry of the ready queue: run it from its first step."""
+        region: Region | None = self
+        while region is not None and not region.shielding:
+            # is_doomed(), written out: this is a part of every spawn (bench/spawning.py).
+            if region.cancelled:
+                self.kernel.finish(self, None, Cancelled())
+                self.ready.popleft().switch()
+                return
+            region = region.outer
+        idle = self.kernel.idle_carriers
+        if idle:
+            carrier = idle.pop()
+            self.board(carrier)
+            carrier.switch()
+        else:
+            self.kernel.bear(self)
+
+    def board(self, carrier: Carrier) -> None:
+        """Be what `carrier` runs next."""
+        carrier.fiber = self
+        self.carrier = self.runner = carrier
+        if self.context is not None:
+            carrier.gr_context = self.context
 
     def host_fiber(self) -> "Fiber":
         return self
@@ -216,8 +245,17 @@ class End(Line):
     __slots__ = ("fiber",)
 
     def __init__(self, fiber: Fiber) -> None:
-        super().__init__("")
+        self.label = ""  # made when it is asked for: __str__
+        self.fibers = {}  # nobody leaves from the front: all leave at once
         self.fiber = fiber
+
+    def tell(self) -> None:
+        """The fiber has ended: wake them all."""
+        fibers, self.fibers = self.fibers, {}
+        for fiber in fibers:
+            if fiber.why is not self:
+                self.take_from_choice(fiber)
+            wake(fiber)
 
     def __str__(self) -> str:
         return f"the end of fiber {self.fiber.name!r}"

@@ -33,10 +33,11 @@ from computicle.engine.threads import in_helper_thread
 from computicle.scheduler.carrier import Carrier, here, is_own_flow
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.kernel import Kernel
+from computicle.scheduler.park import Runner
 from computicle.scheduler.region import Region
 from computicle.scheduler.scope import FreeScope, Scope
 
-__all__ = ["adopt", "close_flow", "run_main", "running", "stop_run"]
+__all__ = ["adopt", "close_flow", "run_apart", "run_main", "running", "stop_run"]
 
 _log = logging.getLogger("computicle")
 
@@ -64,7 +65,7 @@ def running() -> Fiber:
         return adopt()
 
 
-def adopt(engine: Engine | None = None, ready: deque[Callable[[], Any]] | None = None) -> Fiber:
+def adopt(engine: Engine | None = None, ready: deque[Runner] | None = None) -> Fiber:
     """Give this thread a kernel, and its own flow a main fiber.
 
     Raises:
@@ -79,7 +80,6 @@ def adopt(engine: Engine | None = None, ready: deque[Callable[[], Any]] | None =
         raise RuntimeError("words cannot be used in a greenlet that computicle has not made: use spawn")
     kernel = Kernel(choose_engine() if engine is None else engine, ready)
     kernel.base = BaseScope(kernel)
-    flow.go = flow.switch
     flow.fiber = kernel.main = make_main(kernel, flow, None)
     kernel.interrupts.install()
     _threads.keeper = _Keeper(kernel)
@@ -88,10 +88,9 @@ def adopt(engine: Engine | None = None, ready: deque[Callable[[], Any]] | None =
 
 def make_main(kernel: Kernel, flow: Carrier, fn: Callable[..., Any] | None) -> Fiber:
     """A fiber for what runs on `flow` already."""
-    main = Fiber(kernel, kernel.base, fn if fn is not None else _own_flow, (), {}, None if fn else "main", None)
+    main = Fiber(kernel, kernel.base, fn if fn is not None else _own_flow, (), None, None if fn else "main", None)
     main.outer = None
-    main.carrier = flow
-    main.go = flow.go
+    main.carrier = main.runner = flow
     return main
 
 
@@ -133,6 +132,33 @@ def run_main(main: Callable[..., Any] | None, args: tuple[Any, ...], kwargs: dic
         if fresh:
             close_flow()
     return value
+
+
+def run_apart(
+    engine: Engine,
+    ready: deque[Runner] | None,
+    main: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
+    """`run` on an engine of its own, beside whatever kernel this thread has."""
+    flow = here()
+    outside: Fiber | None = getattr(flow, "fiber", None)
+    if outside is not None:
+        if outside.kernel.run_scope is not None or outside is not outside.kernel.main:
+            raise RuntimeError("a simulation cannot be run inside run, nor in a fiber")
+        del flow.fiber
+        keeper = _threads.keeper
+    try:
+        adopt(engine, ready)
+        try:
+            return run_main(main, args, kwargs)
+        finally:
+            close_flow()
+    finally:
+        if outside is not None:
+            flow.fiber = outside
+            _threads.keeper = keeper
 
 
 def wait_for_base(me: Fiber) -> None:
@@ -208,7 +234,7 @@ def _after_fork_in_child() -> None:
     old = fiber.kernel
     _dropped.extend([old, *old.alive(), *old.ready])
     old.ready.clear()
-    old.ready.append(_end_of_child)  # what follows once a fiber other than main has returned in the child
+    old.ready.append(_EndOfChild())  # what follows once a fiber other than main has returned in the child
     old.interrupts.remove()
     old.engine.close()
     kernel = Kernel(choose_engine())
@@ -232,11 +258,13 @@ def _after_fork_in_child() -> None:
     _threads.keeper = _Keeper(kernel)
 
 
-def _end_of_child() -> None:
+class _EndOfChild:
     """An entry of the dropped ready queue: the forking fiber has returned, and there is nothing to return to."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
+
+    def switch(self) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

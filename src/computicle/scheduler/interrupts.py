@@ -20,6 +20,7 @@ Not here: how the main fiber is interrupted (kernel.py).
 import contextlib
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -33,12 +34,26 @@ __all__ = ["Interrupts"]
 EXIT_BY_SIGTERM = 128 + 15  # what a shell reports for a program ended by signal 15
 
 
+class _Note:
+    """An entry of the ready queue: raise something in the main fiber."""
+
+    def __init__(self, kernel: "Kernel", make_error: Callable[[], BaseException]) -> None:
+        self._kernel = kernel
+        self._make_error = make_error
+
+    def switch(self) -> None:
+        self._kernel.interrupt_main(self._make_error())
+        self._kernel.ready.popleft().switch()
+
+
 class Interrupts:
     """The handlers of one kernel, while it serves the main thread."""
 
     def __init__(self, kernel: "Kernel") -> None:
         self._kernel = kernel
         self._waiting = False  # a Ctrl-C has come and not got through
+        self._note = _Note(kernel, KeyboardInterrupt)
+        self._sigterm_note = _Note(kernel, lambda: SystemExit(EXIT_BY_SIGTERM))
         self._wakeup_before: int | None = None
         self._installed: list[signal.Signals] = []
 
@@ -80,20 +95,10 @@ class Interrupts:
         if (self._waiting or ending or plain_flow) and not ours:
             raise KeyboardInterrupt
         self._waiting = True
-        kernel.ready.append(self._read_note)
+        kernel.ready.append(self._note)
 
     def _on_sigterm(self, _number: int, _frame: FrameType | None) -> None:
         kernel = self._kernel
         if kernel.run_scope is None and here() is kernel.main.carrier:
             raise SystemExit(EXIT_BY_SIGTERM)
-        kernel.ready.append(self._read_sigterm)
-
-    def _read_note(self) -> None:
-        """An entry of the ready queue."""
-        self._kernel.interrupt_main(KeyboardInterrupt())
-        self._kernel.ready.popleft()()
-
-    def _read_sigterm(self) -> None:
-        """An entry of the ready queue."""
-        self._kernel.interrupt_main(SystemExit(EXIT_BY_SIGTERM))
-        self._kernel.ready.popleft()()
+        kernel.ready.append(self._sigterm_note)

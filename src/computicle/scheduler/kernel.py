@@ -32,9 +32,8 @@ from computicle.scheduler.carrier import Carrier, here
 from computicle.scheduler.errors import Cancelled, Deadlock
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.interrupts import Interrupts
-from computicle.scheduler.park import interrupt, park, wake
+from computicle.scheduler.park import Runner, interrupt, park, wake
 from computicle.scheduler.predicates import Predicates, Watch
-from computicle.scheduler.region import is_doomed
 from computicle.scheduler.report import describe
 from computicle.scheduler.scope import FreeScope, Scope
 from computicle.scheduler.signals import Signals, Subscription, Waiters
@@ -45,17 +44,67 @@ __all__ = ["Kernel"]
 TURN_MAX = 64  # fibers in a turn
 TURNS_MAX = 16  # turns between two looks at timers and engine
 LOOK_S = 0.001  # and this much time at most, as far as the fibers give way
-_NO_KWARGS: dict[str, Any] = {}  # never written to
 CARRIERS_MAX = 512  # idle carriers kept, some 6 KiB each
+
+
+class Tick:
+    """The kernel's own entry of the ready queue: pass on, or let the hub look around.
+
+    It comes by every turn, so what it looks at lies in its own slots.
+    """
+
+    __slots__ = ("hub", "looked", "now", "ready", "turn_max", "turns_left", "watches")
+
+    def __init__(self, kernel: "Kernel") -> None:
+        self.ready = kernel.ready
+        self.now = kernel.now
+        self.watches = kernel.predicates.watches
+        self.hub = kernel.hub
+        self.turns_left = TURNS_MAX  # until the next look
+        self.turn_max = TURN_MAX
+        self.looked = kernel.now()  # when timers and engine were last looked at
+
+    def switch(self) -> None:
+        """End one turn and begin the next."""
+        ready = self.ready
+        self.turns_left -= 1
+        if ready and self.turns_left > 0 and not self.watches and self.now() - self.looked < LOOK_S:
+            if len(ready) > self.turn_max:
+                ready.insert(self.turn_max, self)
+            else:
+                ready.append(self)
+            ready.popleft().switch()
+        else:
+            self.hub.switch()
+
+    def begin_turn(self) -> None:
+        """Come back after at most `turn_max` fibers."""
+        if len(self.ready) > self.turn_max:
+            self.ready.insert(self.turn_max, self)
+        else:
+            self.ready.append(self)
+
+    def look_due(self, now: float) -> bool:
+        """True if timers and engine must be looked at although fibers are ready."""
+        return self.turns_left <= 0 or now - self.looked >= LOOK_S
+
+    def has_looked(self, now: float) -> None:
+        """They have been. If this was later than promised, turns are made shorter."""
+        if now - self.looked > LOOK_S * 2 and self.turns_left == TURNS_MAX - 1:
+            self.turn_max = max(1, self.turn_max // 2)
+        else:
+            self.turn_max = min(TURN_MAX, self.turn_max * 2)
+        self.turns_left = TURNS_MAX
+        self.looked = now
 
 
 class Kernel:
     """The scheduler of one thread."""
 
-    def __init__(self, engine: Engine, ready: deque[Callable[[], Any]] | None = None) -> None:
+    def __init__(self, engine: Engine, ready: deque[Runner] | None = None) -> None:
         self.engine = engine
         self.now = engine.now
-        self.ready: deque[Callable[[], Any]] = deque() if ready is None else ready
+        self.ready: deque[Runner] = deque() if ready is None else ready
         self.timers = Timers(engine.tie, engine.now())
         self.signals = Signals()
         self.predicates = Predicates()
@@ -66,32 +115,13 @@ class Kernel:
         self.interrupts = Interrupts(self)
         self.hub = Carrier(self._work)
         self.nobody = self._make_nobody()
-        self._tick = self.tick
-        self._turns = 0
-        self._turn_max = TURN_MAX
-        self._looked = self.now()
+        self._tick = Tick(self)
         self._unborn: Fiber | None = None  # to be given a new carrier by the hub
         self._buried = False
-        self._idle_carriers: list[Carrier] = []
+        self.idle_carriers: list[Carrier] = []
         self.ready.append(self._tick)
 
     # Turns.
-
-    def tick(self) -> None:
-        """An entry of the ready queue: pass on, or let the hub look around."""
-        ready = self.ready
-        self._turns += 1
-        if ready and self._turns < TURNS_MAX and not self.predicates.watches and self.now() - self._looked < LOOK_S:
-            self._begin_turn()
-            ready.popleft()()
-        else:
-            self.hub.go()
-
-    def _begin_turn(self) -> None:
-        if len(self.ready) > self._turn_max:
-            self.ready.insert(self._turn_max, self._tick)
-        else:
-            self.ready.append(self._tick)
 
     def _work(self) -> None:
         """The hub: entered by `tick`, or to give a fiber a new carrier."""
@@ -101,12 +131,12 @@ class Kernel:
                 fiber, self._unborn = self._unborn, None
                 # Made here, at the hub's constant depth: carriers made on top of each other would use up the stack.
                 carrier = Carrier(self._carry)
-                self._board(fiber, carrier)
-                carrier.go()
+                fiber.board(carrier)
+                carrier.switch()
                 continue
             if self._buried:
                 self._buried = False  # a carrier too many has ended, and its switch came here, to its parent
-                self.ready.popleft()()
+                self.ready.popleft().switch()
                 continue
             try:
                 self._look()
@@ -114,24 +144,19 @@ class Kernel:
                 # A signal handler has raised in here: that is for the main fiber.
                 self.hub.fiber = self.nobody
                 self.interrupt_main(error)
-            self._begin_turn()
-            self.ready.popleft()()
+            self._tick.begin_turn()
+            self.ready.popleft().switch()
 
     def _look(self) -> None:
         self._sweep()
-        now = self.now()
+        tick = self._tick
         if not self.ready:
             self._idle()
-            self._turn_max = TURN_MAX
-        elif now - self._looked >= LOOK_S or self._turns >= TURNS_MAX:
-            # Long turns are made shorter, so that the next look comes in time.
-            late = now - self._looked > LOOK_S * 2 and self._turns <= 1
-            self._turn_max = max(1, self._turn_max // 2) if late else min(TURN_MAX, self._turn_max * 2)
+        elif tick.look_due(self.now()):
             self._collect(0.0)
         else:
             return
-        self._turns = 0
-        self._looked = self.now()
+        tick.has_looked(self.now())
 
     def _sweep(self) -> None:
         if self.predicates.watches:
@@ -164,62 +189,51 @@ class Kernel:
             fiber.why = None
             fiber.value, op.result = op.result, None
             fiber.error, op.error = op.error, None
-            fiber.ready.append(fiber.go)
+            fiber.ready.append(fiber.runner)
         self.timers.fire(self.now())
 
     # Fibers.
 
-    def start(self, fiber: Fiber) -> None:
-        """An entry of the ready queue: run a fiber from its first step."""
-        if is_doomed(fiber):
-            self._finish(fiber, None, Cancelled())
-            self.ready.popleft()()
-        elif self._idle_carriers:
-            carrier = self._idle_carriers.pop()
-            self._board(fiber, carrier)
-            carrier.go()
-        else:
-            self._unborn = fiber
-            self.hub.go()
-
-    def _board(self, fiber: Fiber, carrier: Carrier) -> None:
-        carrier.fiber = fiber
-        carrier.enter_context(fiber.context)
-        fiber.carrier = carrier
-        fiber.go = carrier.go
+    def bear(self, fiber: Fiber) -> None:
+        """Have the hub make a carrier for `fiber`, and run it there."""
+        self._unborn = fiber
+        self.hub.switch()
 
     def _carry(self) -> None:
         """What a carrier runs: one fiber after the other."""
         carrier = here()
-        ready = self.ready
-        idle = self._idle_carriers
+        ready, idle, nobody, finish = self.ready, self.idle_carriers, self.nobody, self.finish
         while True:
             fiber = carrier.fiber
             try:
-                # A plain call keeps the stack of most fibers one C frame shallower than a call with a star.
-                value = fiber.fn(*fiber.args, **fiber.kwargs) if fiber.args or fiber.kwargs else fiber.fn()
+                if fiber.kwargs is not None:
+                    value = fiber.fn(*fiber.args, **fiber.kwargs)
+                else:
+                    # A call without a star keeps the stack one C frame shallower: quicker to switch, and smaller.
+                    value = fiber.fn(*fiber.args) if fiber.args else fiber.fn()
             except BaseException as error:
-                self._finish(fiber, None, error)
+                finish(fiber, None, error)
             else:
-                self._finish(fiber, value, None)
+                finish(fiber, value, None)
                 del value
-            carrier.fiber = self.nobody
+            carrier.fiber = nobody
+            carrier.gr_context = None
             del fiber
             if len(idle) >= CARRIERS_MAX:
                 self._buried = True
                 return
             idle.append(carrier)
-            ready.popleft()()
+            ready.popleft().switch()
 
-    def _finish(self, fiber: Fiber, value: Any, error: BaseException | None) -> None:
+    def finish(self, fiber: Fiber, value: Any, error: BaseException | None) -> None:
+        """It has ended: keep its outcome, tell who waits, let go of the rest."""
         fiber.done = True
         fiber.value = value
         scope: Scope = fiber.outer  # type: ignore[assignment]
         del scope.fibers[fiber]
         fiber.args = ()
-        fiber.kwargs = _NO_KWARGS
-        fiber.context = fiber.carrier = fiber.locals = None
-        del fiber.go
+        fiber.kwargs = fiber.context = fiber.carrier = fiber.locals = None
+        del fiber.runner, fiber.region  # they may be the fiber itself: circles, which only the collector would find
         joiners = fiber.joiners
         if error is not None:
             trace = error.__traceback__
@@ -230,7 +244,8 @@ class Kernel:
                 elif not joiners or not joiners.fibers:
                     scope.failed(fiber, error)
         if joiners is not None:
-            joiners.wake_all()
+            fiber.joiners = None
+            joiners.tell()
         if scope.leaving and not scope.fibers and scope.host.why is scope:
             wake(scope.host)
 
@@ -304,15 +319,15 @@ class Kernel:
 
     def close(self) -> None:
         """End the carriers and the engine. All fibers have ended."""
-        for carrier in self._idle_carriers:
+        for carrier in self.idle_carriers:
             carrier.end()
-        self._idle_carriers.clear()
+        self.idle_carriers.clear()
         self.hub.end()
         self.engine.close()
 
     def _make_nobody(self) -> Fiber:
         """Who runs while the kernel does: may not wait, and belongs nowhere."""
-        nobody = Fiber(self, None, _kernel_itself, (), _NO_KWARGS, "the kernel", None)  # type: ignore[arg-type]
+        nobody = Fiber(self, None, _kernel_itself, (), None, "the kernel", None)  # type: ignore[arg-type]
         nobody.why = _Inside()
         nobody.limit = nobody.credit = 0
         return nobody

@@ -36,7 +36,7 @@ class Line:
 
     def __init__(self, label: str) -> None:
         self.label = label
-        self.fibers: OrderedDict[Fiber, Any] = OrderedDict()  # a plain dict is slow to pop from the front
+        self.fibers: dict[Fiber, Any] = OrderedDict()  # a plain dict is slow to pop from the front
 
     def wait(self, me: "Fiber", timeout: float | None = None, brought: Any = None) -> Any:
         """Stand in line; the value handed over. Raises TimeoutError."""
@@ -55,9 +55,13 @@ class Line:
             )
         brought = self.fibers.pop(fiber)
         if fiber.why is not self:
-            assert isinstance(fiber.why, Choice)
-            fiber.why.chosen(self, fiber)
+            self.take_from_choice(fiber)
         return fiber, brought
+
+    def take_from_choice(self, fiber: "Fiber") -> None:
+        """It stood in other lines as well: it has been chosen here."""
+        assert isinstance(fiber.why, Choice)
+        fiber.why.chosen(self, fiber)
 
     def wake_first(self, value: Any = None) -> bool:
         """Wake the longest waiter. False: nobody waits."""

@@ -1,8 +1,9 @@
 """Park: the only suspend, and the only wake.
 
-The ready queue holds callables. Calling one runs somebody else, and the call
-returns when the caller is run again: so the whole act of giving way is
-`ready.popleft()()`. There is always something in it (kernel.py).
+The ready queue holds runners: carriers, and whatever else has a `switch`.
+Switching to one runs somebody else, and returns when the caller is run again;
+so the whole act of giving way is `ready.popleft().switch()`. There is always
+something in it (kernel.py).
 
 Rules:
   1. A parked fiber's `why` says what it waits for and knows how to call it
@@ -29,12 +30,19 @@ from computicle.scheduler.errors import Cancelled
 if TYPE_CHECKING:
     from computicle.scheduler.fiber import Fiber
 
-__all__ = ["CREDIT", "Why", "arrive", "give_way", "interrupt", "look_around", "park", "wake"]
+__all__ = ["CREDIT", "Runner", "Why", "arrive", "give_way", "interrupt", "look_around", "park", "wake"]
 
 CREDIT = 64  # words a fiber may complete in a row before it gives way
 SWALLOWED_MAX = 100  # cancellations ignored before we say so
 
 _log = logging.getLogger("computicle")
+
+
+class Runner(Protocol):
+    """An entry of the ready queue."""
+
+    def switch(self) -> Any:
+        """Run it; returns when the caller is run again."""
 
 
 class Why(Protocol):
@@ -47,7 +55,7 @@ class Why(Protocol):
 def park(me: "Fiber", why: Why) -> Any:
     """Suspend until woken; the value the wake brought. Raises what interrupted it."""
     me.why = why
-    me.ready.popleft()()
+    me.ready.popleft().switch()
     me.credit = me.limit
     if me.error is None:
         value = me.value
@@ -72,7 +80,7 @@ def wake(fiber: "Fiber", value: Any = None) -> None:
     """Let a parked fiber go on with `value`. Its `why` must know that it is leaving."""
     fiber.why = None
     fiber.value = value
-    fiber.ready.append(fiber.go)
+    fiber.ready.append(fiber.runner)
 
 
 def interrupt(fiber: "Fiber", error: BaseException) -> None:
@@ -81,13 +89,13 @@ def interrupt(fiber: "Fiber", error: BaseException) -> None:
     fiber.why.call_off(fiber)
     fiber.why = None
     fiber.error = error
-    fiber.ready.append(fiber.go)
+    fiber.ready.append(fiber.runner)
 
 
 def give_way(me: "Fiber") -> None:
     """Let the others run once."""
-    me.ready.append(me.go)
-    me.ready.popleft()()
+    me.ready.append(me.runner)
+    me.ready.popleft().switch()
 
 
 def look_around(me: "Fiber") -> None:

@@ -58,7 +58,7 @@ class Watch:
         finally:
             self.end()
 
-    def stand(self, fiber: "Fiber", context: Context) -> None:
+    def stand(self, fiber: "Fiber", context: Context | None) -> None:
         """Be asked from now on. The caller parks the fiber."""
         self.context = context or None
         fiber.why = self
@@ -170,12 +170,12 @@ class Predicates:
                     if watch.predicate():
                         self._found(watch)
                 else:
-                    asker.enter_context(watch.context)
+                    asker.gr_context = watch.context
                     if watch.predicate():
                         self._found(watch)
-                    asker.enter_context(None)
+                    asker.gr_context = None
             except BaseException as error:
-                asker.enter_context(None)
+                asker.gr_context = None
                 self._raised(watch, error)
 
     def _found(self, watch: Watch) -> None:

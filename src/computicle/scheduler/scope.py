@@ -149,14 +149,14 @@ class Scope(Hosted):
     def begin(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], name: str | None) -> Fiber:
         """Make a fiber and queue it."""
         fiber = self.make(fn, args, kwargs, name)
-        fiber.ready.append(fiber.go)
+        fiber.ready.append(fiber)
         return fiber
 
     def make(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], name: str | None) -> Fiber:
         """Make a fiber without queueing it: the caller parks it for its first wait."""
         if self.left:
             raise RuntimeError("this scope has been left: spawn in one that is open")
-        fiber = Fiber(self.kernel, self, fn, args, kwargs, name, copy_context())
+        fiber = Fiber(self.kernel, self, fn, args, kwargs or None, name, copy_context() or None)
         self.fibers[fiber] = None
         return fiber
 

@@ -152,7 +152,7 @@ class Signals:
             # wake(), written out: 10,000 waiters at once are a promise (bench/signals.py).
             waiter.why = None
             waiter.value = value
-            waiter.ready.append(waiter.go)
+            waiter.ready.append(waiter.runner)
         return len(line)
 
     def _give_mixed(self, waiters: Waiters, value: Any) -> int:

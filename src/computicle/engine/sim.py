@@ -1,0 +1,155 @@
+"""Sim: an engine with no operating system underneath.
+
+The clock is virtual: it stands still while fibers run, and jumps to the next
+event when nothing is ready. Whatever a real system leaves to chance (delays,
+sizes, order, faults) is drawn from one seed, so a run can be repeated exactly.
+This is the smallest engine: read it first.
+
+Rules:
+  1. The same seed and the same program give the same run.
+  2. Time moves only inside `poll`, and only as far as the next event.
+  3. Nothing here touches a descriptor, a thread or the real clock.
+  4. With no event to come, nothing will ever come: `busy` says so, and the
+     kernel can tell a deadlock where a real engine could only wait.
+
+Not here: the network that the events belong to (simnet.py), how a program is
+run on this (testing/simulate.py).
+"""
+
+import errno
+import itertools
+import random
+import socket
+from collections import deque
+from collections.abc import Callable
+from heapq import heappop, heappush
+from typing import Any
+
+from computicle.engine.op import Address, Op
+from computicle.engine.simnet import Network, SimPort, SimWire
+from computicle.engine.threads import as_helper
+
+__all__ = ["SimEngine"]
+
+CALL_S_MAX = 0.001  # a call on a helper thread takes up to this much virtual time
+
+
+class SimEngine:
+    """Operations on an in-memory network, in virtual time."""
+
+    def __init__(self, seed: int = 0, network: Network | None = None) -> None:
+        self.random = random.Random(seed)
+        self.network = Network() if network is None else network
+        self.time = 0.0
+        self.now: Callable[[], float] = lambda: self.time
+        self.ports: dict[Any, SimPort] = {}
+        self._finished: deque[Op] = deque()
+        self._events: list[tuple[float, Any, Callable[[], None]]] = []  # a heap
+        self._count = itertools.count()
+        self._free_ports = itertools.count(49152)
+
+    # The port.
+
+    def poll(self, timeout: float | None) -> deque[Op]:
+        events = self._events
+        end = None if timeout is None else self.time + timeout
+        while events and not self._finished and (end is None or events[0][0] <= end):
+            self.time = max(self.time, events[0][0])
+            while events and events[0][0] <= self.time:
+                heappop(events)[2]()
+        if end is not None and not self._finished:
+            self.time = max(self.time, end)
+        return self._finished
+
+    def busy(self) -> bool:
+        return bool(self._events or self._finished)
+
+    def wake_up(self) -> None:
+        """It never sleeps."""
+
+    def wake_descriptor(self) -> int | None:
+        return None
+
+    def tie(self) -> Any:
+        return (self.random.random(), next(self._count))
+
+    def call(self, fn: Callable[[], Any], label: str, waiter: Any) -> Op:
+        op = Op(lambda: label)
+        op.waiter = waiter
+        self.after(self.random.uniform(0.0, CALL_S_MAX), lambda: self._run_call(op, fn))
+        return op
+
+    def close(self) -> None:
+        self._events.clear()
+        self.ports.clear()
+
+    # The network.
+
+    def connect(self, address: Address) -> SimWire:
+        wire = SimWire(self, ("127.0.0.1", next(self._free_ports)), address)
+        self.after(self.delay(), lambda: self._arrive(wire, address))
+        return wire
+
+    def listen(self, address: Address, backlog: int) -> SimPort:
+        if not isinstance(address, str) and address[1] == 0:
+            address = (address[0], next(self._free_ports), *address[2:])
+        if address in self.ports:
+            raise OSError(errno.EADDRINUSE, f"Address already in use: {address}")
+        port = self.ports[address] = SimPort(self, address, backlog)
+        return port
+
+    def resolve(self, host: str | None, port: int, *, passive: bool) -> list[Address]:
+        name = host or ("0.0.0.0" if passive else "127.0.0.1")
+        numbers = self.network.names.get(name)
+        if numbers is None:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [(number, port) for number in numbers]
+
+    # For the network's parts.
+
+    def after(self, seconds: float, happen: Callable[[], None]) -> float:
+        """Have something happen; when."""
+        when = self.time + seconds
+        heappush(self._events, (when, self.tie(), happen))
+        return when
+
+    def delay(self) -> float:
+        """How long something takes to cross the network this time."""
+        return self.random.uniform(*self.network.latency)
+
+    def chance(self, probability: float) -> bool:
+        """True this often."""
+        return probability > 0 and self.random.random() < probability
+
+    def attempt(self, op: Op) -> None:
+        """Something has changed for `op`: try it, if anybody waits for it."""
+        if op.waiter is not None and op not in self._finished and op.run():
+            self._finished.append(op)
+
+    def fail(self, op: Op, error: OSError) -> None:
+        """Whoever waits for `op` is told."""
+        if op.waiter is not None and op not in self._finished:
+            op.error = error
+            self._finished.append(op)
+
+    def _arrive(self, wire: SimWire, address: Address) -> None:
+        port = self.ports.get(address)
+        if port is None and not isinstance(address, str):
+            port = self.ports.get(("0.0.0.0", address[1]))
+        if port is None or port.full() or self.chance(self.network.refusals):
+            self.after(self.delay(), wire.refuse)
+        else:
+            other = SimWire(self, address, wire.local)
+            self.after(self.delay(), lambda: wire.open(other))
+            other.open(wire)
+            port.arrive(other)
+
+    def _run_call(self, op: Op, fn: Callable[[], Any]) -> None:
+        if op.waiter is None:
+            return
+        with as_helper():
+            try:
+                op.result = fn()
+            except BaseException as error:
+                op.error = error
+        self._finished.append(op)

@@ -1,0 +1,215 @@
+"""Simnet: in-memory wires and ports, as unkind as a real network.
+
+Each direction of a wire has a window of bytes that may be on their way or
+unread. Bytes leave in pieces, arrive late and in order, and are read in
+pieces; connections are refused and reset as often as the Network says.
+
+Rules:
+  1. What arrives, arrives in order and unchanged: only a reset loses bytes.
+  2. An attempt answers None exactly when a later event will attempt it again,
+     or when nothing ever will (the other side is silent).
+  3. Every choice is drawn from the engine's seed.
+
+Not here: time and events (sim.py).
+"""
+
+import errno
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from computicle.engine.op import Address, ClosedError, Op
+from computicle.engine.text import address_text
+
+if TYPE_CHECKING:
+    from computicle.engine.sim import SimEngine
+
+__all__ = ["Network", "SimPort", "SimWire"]
+
+
+@dataclass(frozen=True)
+class Network:
+    """What the simulated network is like.
+
+    Attributes:
+        latency: least and most seconds for a crossing.
+        window: bytes in one direction that may be unread.
+        pieces: whether sends and reads may come out shorter than they could.
+        resets: how often (0 to 1) a piece breaks the connection instead of arriving.
+        refusals: how often a connection is refused although somebody listens.
+        names: what the names resolve to.
+    """
+
+    latency: tuple[float, float] = (0.0001, 0.01)
+    window: int = 65_536
+    pieces: bool = True
+    resets: float = 0.0
+    refusals: float = 0.0
+    names: dict[str, list[str]] = field(
+        default_factory=lambda: {"localhost": ["127.0.0.1"], "127.0.0.1": ["127.0.0.1"], "0.0.0.0": ["0.0.0.0"]}
+    )
+
+
+class SimWire:
+    """One end of a connection."""
+
+    def __init__(self, engine: "SimEngine", local: Any, remote: Any) -> None:
+        self._engine = engine
+        self.local = local
+        self.remote = remote
+        self.closed = False
+        self.reading = Op(lambda: f"data from {address_text(remote)}")
+        self.writing = Op(lambda: f"room to send to {address_text(remote)}")
+        self._other: SimWire | None = None  # None: not connected yet
+        self._error: int | None = None  # errno of what has ended the connection
+        self._unread = bytearray()
+        self._ended = False  # the other side's end has arrived
+        self._room = engine.network.window  # bytes that may be sent now
+        self._last_arrival = 0.0  # of what this end has sent: later pieces must not overtake
+        self._writing_ended = False
+
+    # Attempts.
+
+    def recv(self, count: int) -> bytes | None:
+        self._check()
+        if not self._unread:
+            return b"" if self._ended else None
+        data = bytes(self._unread[: self._piece(min(count, len(self._unread)))])
+        del self._unread[: len(data)]
+        other = self._other
+        if other is not None and not other.closed:
+            self._engine.after(self._engine.delay(), lambda: other.make_room(len(data)))
+        return data
+
+    def recv_into(self, buffer: Any) -> int | None:
+        data = self.recv(len(buffer))
+        if data is None:
+            return None
+        buffer[: len(data)] = data
+        return len(data)
+
+    def send(self, data: Any) -> int | None:
+        self._check()
+        if self._writing_ended:
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+        if len(data) == 0:
+            return 0
+        if self._room == 0 or self._other is None:
+            return None
+        piece = bytes(data[: self._piece(min(len(data), self._room))])
+        self._room -= len(piece)
+        other = self._other
+        if self._engine.chance(self._engine.network.resets):
+            self._cross(lambda: self.break_off(errno.ECONNRESET))
+        else:
+            self._cross(lambda: other.take_in(piece))
+        return len(piece)
+
+    def finish_connect(self, _argument: Any) -> bool | None:
+        self._check()
+        return True if self._other is not None else None
+
+    def end_writing(self) -> None:
+        self._check()
+        self._writing_ended = True
+        if self._other is not None:
+            self._cross(self._other.take_end)
+
+    def close(self) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        other = self._other
+        if other is not None and self._error is None:
+            if self._unread:  # tcp(7): closing with unread bytes resets the connection
+                self._cross(lambda: other.break_off(errno.ECONNRESET))
+            elif not self._writing_ended:
+                self._cross(other.take_end)
+        for op in (self.reading, self.writing):
+            self._engine.fail(op, ClosedError(f"closed while waiting for {op}"))
+
+    # What arrives.
+
+    def open(self, other: "SimWire") -> None:
+        self._other = other
+        self._engine.attempt(self.writing)
+
+    def refuse(self) -> None:
+        self._error = errno.ECONNREFUSED
+        self._engine.attempt(self.writing)
+
+    def take_in(self, piece: bytes) -> None:
+        if self.closed:
+            if self._other is not None:
+                self._cross(lambda other=self._other: other.break_off(errno.ECONNRESET))
+            return
+        self._unread += piece
+        self._engine.attempt(self.reading)
+
+    def take_end(self) -> None:
+        self._ended = True
+        self._engine.attempt(self.reading)
+
+    def make_room(self, count: int) -> None:
+        self._room += count
+        self._engine.attempt(self.writing)
+
+    def break_off(self, error: int) -> None:
+        """The connection is lost, here and on the other side."""
+        for wire in (self, self._other):
+            if wire is not None and wire._error is None:
+                wire._error = error
+                wire._unread.clear()
+                self._engine.attempt(wire.reading)
+                self._engine.attempt(wire.writing)
+
+    def _cross(self, happen: Any) -> None:
+        """Have something happen on the other side, after all that was sent before."""
+        arrival = max(self._engine.time + self._engine.delay(), self._last_arrival)
+        self._last_arrival = arrival
+        # Equal times are put in a random order, and these two must not be.
+        self._last_arrival = self._engine.after(arrival - self._engine.time, happen) + 1e-9
+
+    def _piece(self, most: int) -> int:
+        if most > 1 and self._engine.network.pieces and self._engine.random.random() < 0.5:
+            return self._engine.random.randint(1, most)
+        return most
+
+    def _check(self) -> None:
+        if self.closed:
+            raise ClosedError("the stream is closed")
+        if self._error is not None:
+            text = "Connection refused" if self._error == errno.ECONNREFUSED else "Connection reset by peer"
+            raise OSError(self._error, text)
+
+
+class SimPort:
+    """A place where simulated connections arrive."""
+
+    def __init__(self, engine: "SimEngine", local: Address, backlog: int) -> None:
+        self._engine = engine
+        self._backlog = backlog
+        self._arrived: deque[SimWire] = deque()
+        self.local = local
+        self.closed = False
+        self.reading = Op(lambda: f"a connection to {address_text(local)}")
+
+    def accept(self, _argument: Any) -> SimWire | None:
+        if self.closed:
+            raise ClosedError("the listener is closed")
+        return self._arrived.popleft() if self._arrived else None
+
+    def full(self) -> bool:
+        return len(self._arrived) >= self._backlog
+
+    def arrive(self, wire: SimWire) -> None:
+        self._arrived.append(wire)
+        self._engine.attempt(self.reading)
+
+    def close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            del self._engine.ports[self.local]
+            for wire in self._arrived:
+                wire.break_off(errno.ECONNRESET)
+            self._engine.fail(self.reading, ClosedError(f"closed while waiting for {self.reading}"))
