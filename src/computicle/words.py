@@ -24,7 +24,7 @@ from computicle.scheduler.carrier import here
 from computicle.scheduler.channel import Channel
 from computicle.scheduler.crowd import gather_all, race_all
 from computicle.scheduler.errors import Cancelled, Deadlock, FiberCancelled
-from computicle.scheduler.fiber import Fiber
+from computicle.scheduler.fiber import Fiber, new_fiber
 from computicle.scheduler.flows import adopt, run_main, running, stop_run
 from computicle.scheduler.local import FiberLocal
 from computicle.scheduler.locks import Lock, Semaphore
@@ -134,7 +134,7 @@ def spawn(fn: Callable[..., Any], *args: Any, name: str | None = None, **kwargs:
     except AttributeError:
         me = adopt()
     scope = me.scope
-    fiber = Fiber(me.kernel, scope, fn, args, kwargs or None, name, copy_context() or None)
+    fiber = new_fiber(me.kernel, scope, fn, args, kwargs or None, name, copy_context() or None)
     scope.fibers[fiber] = None
     me.ready.append(fiber)
     return fiber

@@ -53,6 +53,8 @@ class ReadinessEngine:
 
     def poll(self, timeout: float | None) -> deque[Op]:
         finished = self._finished
+        if timeout == 0.0 and not self._wires and not self._unsure:
+            return finished  # no descriptor but the bell's, and a bell is for sleepers
         self._asleep = timeout is None or timeout > 0.0
         if finished or self._unsure:  # looked at only after _asleep was set: a helper rings if it comes later
             timeout = 0.0

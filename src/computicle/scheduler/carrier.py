@@ -41,9 +41,11 @@ here = cast("Callable[[], Carrier]", _greenlet.getcurrent)
 """The running carrier."""
 
 
-def frame_of(carrier: Carrier) -> FrameType | None:
-    """Where it stands: its innermost Python frame."""
-    return sys._getframe(1) if carrier is here() else carrier.gr_frame
+def frame_of(runner: object) -> FrameType | None:
+    """Where it stands: its innermost Python frame; None if it is no greenlet, so has not begun."""
+    if runner is _greenlet.getcurrent():
+        return sys._getframe(1)
+    return runner.gr_frame if isinstance(runner, _greenlet.greenlet) else None
 
 
 def is_own_flow(carrier: Carrier) -> bool:

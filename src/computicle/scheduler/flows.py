@@ -31,7 +31,7 @@ from computicle.engine.choose import choose_engine
 from computicle.engine.op import Engine
 from computicle.engine.threads import in_helper_thread
 from computicle.scheduler.carrier import Carrier, here, is_own_flow
-from computicle.scheduler.fiber import Fiber
+from computicle.scheduler.fiber import Fiber, new_fiber
 from computicle.scheduler.kernel import Kernel
 from computicle.scheduler.park import Runner
 from computicle.scheduler.region import Region
@@ -88,9 +88,9 @@ def adopt(engine: Engine | None = None, ready: deque[Runner] | None = None) -> F
 
 def make_main(kernel: Kernel, flow: Carrier, fn: Callable[..., Any] | None) -> Fiber:
     """A fiber for what runs on `flow` already."""
-    main = Fiber(kernel, kernel.base, fn if fn is not None else _own_flow, (), None, None if fn else "main", None)
+    main = new_fiber(kernel, kernel.base, fn if fn is not None else _own_flow, (), None, None if fn else "main", None)
     main.outer = None
-    main.carrier = main.runner = flow
+    main.runner = flow
     return main
 
 
@@ -202,7 +202,7 @@ _threads = threading.local()
 
 def _leave(kernel: Kernel, *, cancel: bool) -> None:
     me = kernel.main
-    if here() is not me.carrier:
+    if here() is not me.runner:
         return  # not this thread's: it was closed from elsewhere, with no way back in
     try:
         if cancel:

@@ -90,7 +90,7 @@ class Interrupts:
     def _on_sigint(self, _number: int, frame: FrameType | None) -> None:
         kernel = self._kernel
         ours = frame is not None and frame.f_globals.get("__name__", "").startswith("computicle.")
-        plain_flow = kernel.run_scope is None and here() is kernel.main.carrier
+        plain_flow = kernel.run_scope is None and here() is kernel.main.runner
         ending = kernel.run_scope is not None and kernel.run_scope.cancelled
         if (self._waiting or ending or plain_flow) and not ours:
             raise KeyboardInterrupt
@@ -99,6 +99,6 @@ class Interrupts:
 
     def _on_sigterm(self, _number: int, _frame: FrameType | None) -> None:
         kernel = self._kernel
-        if kernel.run_scope is None and here() is kernel.main.carrier:
+        if kernel.run_scope is None and here() is kernel.main.runner:
             raise SystemExit(EXIT_BY_SIGTERM)
         kernel.ready.append(self._sigterm_note)

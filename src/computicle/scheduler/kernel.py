@@ -30,7 +30,7 @@ from typing import Any
 from computicle.engine.op import Engine, Op
 from computicle.scheduler.carrier import Carrier, here
 from computicle.scheduler.errors import Cancelled, Deadlock
-from computicle.scheduler.fiber import Fiber
+from computicle.scheduler.fiber import Fiber, new_fiber
 from computicle.scheduler.interrupts import Interrupts
 from computicle.scheduler.park import Runner, interrupt, park, wake
 from computicle.scheduler.predicates import Predicates, Watch
@@ -118,6 +118,7 @@ class Kernel:
         self._tick = Tick(self)
         self._unborn: Fiber | None = None  # to be given a new carrier by the hub
         self._buried = False
+        self._pending: BaseException | None = None  # an interruption that waits for the main fiber to wait
         self.idle_carriers: list[Carrier] = []
         self.ready.append(self._tick)
 
@@ -152,10 +153,10 @@ class Kernel:
         tick = self._tick
         if not self.ready:
             self._idle()
-        elif tick.look_due(self.now()):
-            self._collect(0.0)
-        else:
+        elif not tick.look_due(self.now()):
             return
+        else:
+            self._collect(0.0)
         tick.has_looked(self.now())
 
     def _sweep(self) -> None:
@@ -232,7 +233,7 @@ class Kernel:
         scope: Scope = fiber.outer  # type: ignore[assignment]
         del scope.fibers[fiber]
         fiber.args = ()
-        fiber.kwargs = fiber.context = fiber.carrier = fiber.locals = None
+        fiber.kwargs = fiber.context = None
         del fiber.runner, fiber.region  # they may be the fiber itself: circles, which only the collector would find
         joiners = fiber.joiners
         if error is not None:
@@ -277,8 +278,19 @@ class Kernel:
         if main.why is not None:
             interrupt(main, error)
         else:
-            main.pending = error
+            self._pending = error
             main.limit = main.credit = 0
+
+    def has_pending(self, fiber: Fiber) -> bool:
+        """True if an interruption waits for `fiber` to wait."""
+        return self._pending is not None and fiber is self.main
+
+    def take_pending(self) -> BaseException:
+        """The interruption, to be raised now."""
+        error, self._pending = self._pending, None
+        assert error is not None
+        self.main.settle()
+        return error
 
     def end_run(self, error: BaseException) -> None:
         """A fiber wants the program to end: so does the main fiber."""
@@ -327,7 +339,7 @@ class Kernel:
 
     def _make_nobody(self) -> Fiber:
         """Who runs while the kernel does: may not wait, and belongs nowhere."""
-        nobody = Fiber(self, None, _kernel_itself, (), None, "the kernel", None)  # type: ignore[arg-type]
+        nobody = new_fiber(self, None, _kernel_itself, (), None, "the kernel", None)  # type: ignore[arg-type]
         nobody.why = _Inside()
         nobody.limit = nobody.credit = 0
         return nobody

@@ -18,7 +18,7 @@ class FiberLocal:
 
     def _attributes(self) -> dict[str, Any]:
         me = running()
-        if me.locals is None:
+        if not hasattr(me, "locals"):
             me.locals = {}
         attributes: dict[str, Any] = me.locals.setdefault(self, {})
         return attributes

@@ -107,14 +107,12 @@ def look_around(me: "Fiber") -> None:
     """
     if me.why is not None:
         raise RuntimeError(f"a predicate may not wait, nor may a signal handler in the kernel (waiting for {me.why})")
-    if me.pending is None:
+    if not me.kernel.has_pending(me):
         give_way(me)
-    if me.pending is not None:
-        error, me.pending = me.pending, None
-        me.settle()
-        raise error
+    if me.kernel.has_pending(me):
+        raise me.kernel.take_pending()
     if me.doomed():
-        me.swallowed += 1
+        me.swallowed = getattr(me, "swallowed", 0) + 1
         if me.swallowed % SWALLOWED_MAX == 0:
             _report_swallowed(me)
         raise Cancelled

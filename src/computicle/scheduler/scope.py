@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from computicle.scheduler.carrier import here
 from computicle.scheduler.errors import Cancelled
-from computicle.scheduler.fiber import Fiber
+from computicle.scheduler.fiber import Fiber, new_fiber
 from computicle.scheduler.park import park
 from computicle.scheduler.region import Region, is_doomed
 from computicle.scheduler.timers import Timer
@@ -156,7 +156,7 @@ class Scope(Hosted):
         """Make a fiber without queueing it: the caller parks it for its first wait."""
         if self.left:
             raise RuntimeError("this scope has been left: spawn in one that is open")
-        fiber = Fiber(self.kernel, self, fn, args, kwargs or None, name, copy_context() or None)
+        fiber = new_fiber(self.kernel, self, fn, args, kwargs or None, name, copy_context() or None)
         self.fibers[fiber] = None
         return fiber
 

@@ -13,8 +13,7 @@ Not here: the client, and who starts this (demo.py).
 import os
 import time
 
-from computicle.net.stream import Stream
-from computicle.words import listen, offload, run, serve, spawn, stop
+from computicle.words import Stream, listen, offload, run, serve, spawn, stop
 
 __all__ = ["main"]
 
