@@ -12,6 +12,7 @@ Rules:
 Not here: when to report (command.py), lists of fibers (scheduler/report.py).
 """
 
+import contextlib
 import os
 import sys
 from traceback import TracebackException
@@ -29,7 +30,8 @@ def exit_status(error: BaseException, *, full: bool) -> Any:
     """Show `error`, unless it merely asks to end; what to give to sys.exit."""
     asked, failed = _sort(error)
     if failed is not None:
-        sys.stdout.flush()
+        with contextlib.suppress(OSError, ValueError):  # a closed pipe or file: that is for the interpreter to tell
+            sys.stdout.flush()
         click.echo(_text(failed, full=full), err=True, nl=False)
     if isinstance(asked, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
