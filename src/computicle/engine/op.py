@@ -57,6 +57,10 @@ class Op:
         self.waiter = None
         self.argument = None
 
+    def retire(self) -> None:
+        """Its owner is closed: let go of the attempt, which holds the owner, which holds this."""
+        self.attempt = _nothing
+
     def __str__(self) -> str:
         return self.label()
 
@@ -83,13 +87,14 @@ class Wire(Protocol):
 
 
 class Port(Protocol):
-    """A place where wires arrive. `accept` is an attempt."""
+    """A place where wires arrive. `accept` is an attempt; `unlink` removes the path that was made for it, if any."""
 
     reading: Op
     closed: bool
     local: Any
 
     def accept(self, argument: Any) -> Wire | None: ...
+    def unlink(self) -> None: ...
     def close(self) -> None: ...
 
 

@@ -4,6 +4,9 @@ A descriptor is registered once, for both directions, and never touched again
 until it is closed (closing removes it). Events are reported as (descriptor,
 mask) with the masks below, whatever the system calls them.
 
+Each poller is handed the module with the system's calls, so that both can be
+read, checked and tested on a system that has only one of them.
+
 Not here: what to do about an event (readiness.py).
 
 Sources: epoll(7), kqueue(2).
@@ -11,77 +14,76 @@ Sources: epoll(7), kqueue(2).
 
 import select
 import sys
-from typing import Protocol
+from typing import Any, Protocol
 
-__all__ = ["END", "READ", "WRITE", "Poller", "make_poller"]
+__all__ = ["END", "READ", "WRITE", "EpollPoller", "KqueuePoller", "Poller", "make_poller"]
 
-READ = 1  # bytes, a connection or the end have arrived
-WRITE = 4  # room has appeared, or a connection attempt has been decided
-END = 8  # the other side will send no more, or the descriptor has failed
+# epoll's own bits, so that its events need no translation.
+READ = 0x001  # bytes, a connection or the end have arrived
+WRITE = 0x004  # room has appeared, or a connection attempt has been decided
+END = 0x002 | 0x008 | 0x010 | 0x2000  # PRI, ERR, HUP, RDHUP: a short read may not have emptied the descriptor
 
 EVENTS_MAX = 1024  # events taken in one go; the rest come with the next poll
+TIMEOUT_S_MAX = 86_400.0 * 20  # epoll counts milliseconds in an int, and macOS refuses more than some years
 
 
 class Poller(Protocol):
+    """Where descriptors are registered, and their changes come from."""
+
     def register(self, descriptor: int) -> None: ...
     def poll(self, timeout: float | None) -> list[tuple[int, int]]: ...
     def close(self) -> None: ...
 
 
-if sys.platform == "linux":
-    # The masks are epoll's own bits, so that events need no translation.
-    assert select.EPOLLIN == READ
-    assert select.EPOLLOUT == WRITE
-    END |= select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
-    _INTEREST = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
-    _TIMEOUT_S_MAX = 86_400.0 * 20  # epoll counts milliseconds in an int
+class EpollPoller:
+    """epoll through the standard library."""
 
-    class EpollPoller:
-        """epoll through the standard library."""
+    def __init__(self, system: Any = select) -> None:
+        self._epoll = system.epoll()
+        # PRI, because a read stops short before urgent data, however much lies behind it.
+        self._interest = system.EPOLLIN | system.EPOLLOUT | system.EPOLLRDHUP | system.EPOLLPRI | system.EPOLLET
 
-        def __init__(self) -> None:
-            self._epoll = select.epoll()
+    def register(self, descriptor: int) -> None:
+        self._epoll.register(descriptor, self._interest)
 
-        def register(self, descriptor: int) -> None:
-            self._epoll.register(descriptor, _INTEREST)
+    def poll(self, timeout: float | None) -> list[tuple[int, int]]:
+        if timeout is None:
+            return self._epoll.poll(-1, EVENTS_MAX)  # type: ignore[no-any-return]
+        return self._epoll.poll(min(timeout, TIMEOUT_S_MAX), EVENTS_MAX)  # type: ignore[no-any-return]
 
-        def poll(self, timeout: float | None) -> list[tuple[int, int]]:
-            if timeout is None:
-                return self._epoll.poll(-1, EVENTS_MAX)
-            return self._epoll.poll(min(timeout, _TIMEOUT_S_MAX), EVENTS_MAX)
+    def close(self) -> None:
+        self._epoll.close()
 
-        def close(self) -> None:
-            self._epoll.close()
 
-    def make_poller() -> Poller:
-        """A new poller for this system."""
-        return EpollPoller()
+class KqueuePoller:
+    """kqueue through the standard library (macOS and the BSDs)."""
 
-else:
+    def __init__(self, system: Any = select) -> None:
+        self._system = system
+        self._kqueue = system.kqueue()
 
-    class KqueuePoller:
-        """kqueue through the standard library (macOS and the BSDs)."""
+    def register(self, descriptor: int) -> None:
+        system = self._system
+        flags = system.KQ_EV_ADD | system.KQ_EV_CLEAR
+        filters = (system.KQ_FILTER_READ, system.KQ_FILTER_WRITE)
+        self._kqueue.control([system.kevent(descriptor, filter, flags) for filter in filters], 0)
 
-        def __init__(self) -> None:
-            self._kqueue = select.kqueue()
+    def poll(self, timeout: float | None) -> list[tuple[int, int]]:
+        system = self._system
+        events: list[tuple[int, int]] = []
+        if timeout is not None:
+            timeout = min(timeout, TIMEOUT_S_MAX)
+        for event in self._kqueue.control(None, EVENTS_MAX, timeout):
+            mask = READ if event.filter == system.KQ_FILTER_READ else WRITE
+            if event.flags & system.KQ_EV_EOF:
+                mask |= END
+            events.append((event.ident, mask))
+        return events
 
-        def register(self, descriptor: int) -> None:
-            flags = select.KQ_EV_ADD | select.KQ_EV_CLEAR
-            filters = (select.KQ_FILTER_READ, select.KQ_FILTER_WRITE)
-            self._kqueue.control([select.kevent(descriptor, filter, flags) for filter in filters], 0)
+    def close(self) -> None:
+        self._kqueue.close()
 
-        def poll(self, timeout: float | None) -> list[tuple[int, int]]:
-            events: list[tuple[int, int]] = []
-            for event in self._kqueue.control(None, EVENTS_MAX, timeout):
-                mask = READ if event.filter == select.KQ_FILTER_READ else WRITE
-                if event.flags & select.KQ_EV_EOF:
-                    mask |= END
-                events.append((event.ident, mask))
-            return events
 
-        def close(self) -> None:
-            self._kqueue.close()
-
-    def make_poller() -> Poller:
-        """A new poller for this system."""
-        return KqueuePoller()
+def make_poller() -> Poller:
+    """A new poller for this system."""
+    return EpollPoller() if sys.platform == "linux" else KqueuePoller()

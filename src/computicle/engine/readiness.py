@@ -58,9 +58,9 @@ class ReadinessEngine:
         self._asleep = timeout is None or timeout > 0.0
         if finished or self._unsure:  # looked at only after _asleep was set: a helper rings if it comes later
             timeout = 0.0
+        self._unsure, unsure = True, self._unsure
         events = self._poller.poll(timeout)
         self._asleep = False
-        self._unsure, unsure = True, self._unsure
         wires = self._wires
         for descriptor, mask in events:
             wire = wires.get(descriptor)
@@ -81,7 +81,7 @@ class ReadinessEngine:
                 if op.waiter is not None and op.run():
                     finished.append(op)
         if unsure:
-            self._attempt_all()
+            self._recover()
         self._unsure = False
         return finished
 
@@ -94,7 +94,8 @@ class ReadinessEngine:
                 self._busy_hint = wire
                 return True
         self._busy_hint = None
-        return bool(self._finished) or self._threads.busy()
+        # In this order: a helper thread puts its call among the finished before it takes it from those under way.
+        return self._threads.busy() or bool(self._finished)
 
     def wake_up(self) -> None:
         try:
@@ -151,6 +152,7 @@ class ReadinessEngine:
             sock.bind(address)
             sock.listen(backlog)
             port = SocketPort(sock, self._adopt, self._forget)
+            port.remember_path()
             self._register(port)
         except BaseException:
             sock.close()
@@ -199,11 +201,17 @@ class ReadinessEngine:
         except BlockingIOError:
             pass
 
-    def _attempt_all(self) -> None:
+    def _recover(self) -> None:
+        """A poll was cut short: whatever may have happened is taken to have happened."""
+        finished = set(self._finished.copy())
+        self._drain_bell()
         for wire in self._wires.values():
             wire.readable = True
             if isinstance(wire, SocketWire):
                 wire.writable = True
             for op in (wire.reading, wire.writing):
-                if op.waiter is not None and op.run():
+                if op.waiter is None or op in finished:
+                    continue
+                # One that has finished without getting into the line must not be attempted twice.
+                if op.result is not None or op.error is not None or op.run():
                     self._finished.append(op)

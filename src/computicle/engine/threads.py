@@ -70,8 +70,7 @@ class Threads:
             if self._idle >= len(self._calls):
                 self._lock.notify()
             elif self._threads < self._threads_max:
-                self._threads += 1
-                threading.Thread(target=self._work, name=f"computicle-helper-{self._threads}", daemon=True).start()
+                self._add_thread()
         return op
 
     def busy(self) -> bool:
@@ -84,6 +83,17 @@ class Threads:
             self._closed = True
             self._calls.clear()
             self._lock.notify_all()
+
+    def _add_thread(self) -> None:
+        """Under _lock. If the system has none left, those that exist must do."""
+        self._threads += 1
+        try:
+            threading.Thread(target=self._work, name=f"computicle-helper-{self._threads}", daemon=True).start()
+        except RuntimeError:
+            self._threads -= 1
+            if self._threads == 0:
+                self._under_way.discard(self._calls.pop()[0])
+                raise
 
     def _next(self) -> tuple[Op, Callable[[], Any]] | None:
         with self._lock:

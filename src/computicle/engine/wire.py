@@ -20,14 +20,32 @@ import errno
 import os
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
-from computicle.engine.op import Address, Op
+from computicle.engine.op import Address, ClosedError, Op
 from computicle.engine.text import address_text
 
 __all__ = ["SocketPort", "SocketWire"]
 
 _BUSY = (errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK, errno.EAGAIN)
+
+# A connection that was lost while it stood in line: accept(2) tells its error, and the next one may be well.
+_LEFT = tuple(
+    getattr(errno, name)
+    for name in (
+        "ECONNABORTED",
+        "ENETDOWN",
+        "EPROTO",
+        "ENOPROTOOPT",
+        "EHOSTDOWN",
+        "ENONET",
+        "EHOSTUNREACH",
+        "EOPNOTSUPP",
+        "ENETUNREACH",
+        "EPERM",
+    )
+    if hasattr(errno, name)
+)
 
 
 class SocketWire:
@@ -36,6 +54,7 @@ class SocketWire:
     __slots__ = (
         "_forget",
         "_recv",
+        "_recv_into",
         "_send",
         "_socket",
         "closed",
@@ -51,18 +70,20 @@ class SocketWire:
 
     def __init__(self, sock: socket.socket, remote: Any, forget: Callable[[Any], None]) -> None:
         self._socket = sock
-        self._recv = sock.recv
-        self._send = sock.send
+        self._recv: Callable[[int], bytes] = sock.recv
+        self._recv_into: Callable[[Any], int] = sock.recv_into
+        self._send: Callable[[Any], int] = sock.send
         self._forget = forget
         self.descriptor = sock.fileno()
         self.remote = remote
         self.local: Any = None
         self.readable = True
         self.writable = True
-        self.ended = False  # the poller saw the other side's end: keep reading until it shows
+        self.ended = False  # the poller saw the other side's end, or urgent data: short reads prove nothing
         self.closed = False
-        self.reading = Op(lambda: f"data from {address_text(self.remote)}")
-        self.writing = Op(lambda: f"room to send to {address_text(self.remote)}")
+        # Not through self: it would hold itself, and wait for the collector in the end.
+        self.reading = Op(lambda: f"data from {address_text(remote)}")
+        self.writing = Op(lambda: f"room to send to {address_text(remote)}")
 
     def recv(self, count: int) -> bytes | None:
         if not self.readable:
@@ -80,7 +101,7 @@ class SocketWire:
         if not self.readable:
             return None
         try:
-            count = self._socket.recv_into(buffer)
+            count = self._recv_into(buffer)
         except BlockingIOError:
             self.readable = False
             return None
@@ -132,14 +153,27 @@ class SocketWire:
             self.local = self._socket.getsockname()
 
     def end_writing(self) -> None:
-        """Half-close: the other side reads the end, and can still send."""
-        self._socket.shutdown(socket.SHUT_WR)
+        """Half-close: the other side reads the end, and can still send. Raises BrokenPipeError if it is gone."""
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            if error.errno != errno.ENOTCONN:
+                raise
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from None
 
     def close(self) -> None:
         if not self.closed:
             self.closed = True
             self._forget(self)
             self._socket.close()
+            self._recv = self._recv_into = self._send = _refuse  # attempts need not ask whether it is closed
+            self.readable = self.writable = True
+            self.reading.retire()
+            self.writing.retire()
+
+
+def _refuse(_argument: Any) -> NoReturn:
+    raise ClosedError("the stream is closed")
 
 
 class SocketPort:
@@ -148,6 +182,7 @@ class SocketPort:
     __slots__ = (
         "_adopt",
         "_forget",
+        "_made",
         "_socket",
         "closed",
         "descriptor",
@@ -170,29 +205,49 @@ class SocketPort:
         self._forget = forget
         self.descriptor = sock.fileno()
         self.local: Address = sock.getsockname()
+        self._made: tuple[str, int, int] | None = None  # the path that bind has made: name, device, inode
         self.readable = True
         self.writable = False
         self.ended = False
         self.closed = False
-        self.reading = Op(lambda: f"a connection to {address_text(self.local)}")
+        local = self.local
+        self.reading = Op(lambda: f"a connection to {address_text(local)}")
         self.writing = Op(str)
 
     def accept(self, _argument: Any) -> SocketWire | None:
-        if not self.readable:
-            return None
-        try:
-            sock, remote = self._socket.accept()
-        except BlockingIOError:
-            self.readable = False
-            return None
-        except ConnectionAbortedError:
-            return self.accept(None)  # it left while it stood in line (accept(2)): the next one
-        wire = self._adopt(sock, remote)
-        wire.settle()
-        return wire
+        while self.readable:
+            try:
+                sock, remote = self._socket.accept()
+            except BlockingIOError:
+                self.readable = False
+            except OSError as error:
+                if error.errno not in _LEFT:
+                    raise
+            else:
+                wire = self._adopt(sock, remote)
+                wire.settle()
+                return wire
+        return None
+
+    def remember_path(self) -> None:
+        """Note the path that it was bound to, to be removed in the end."""
+        if self._socket.family == socket.AF_UNIX and isinstance(self.local, str) and self.local:
+            path = os.path.abspath(self.local)
+            found = os.stat(path)
+            self._made = (path, found.st_dev, found.st_ino)
+
+    def unlink(self) -> None:
+        """Remove that path, unless somebody else has put something there meanwhile."""
+        if self._made is not None:
+            path, *made = self._made
+            with contextlib.suppress(OSError):
+                found = os.stat(path)
+                if [found.st_dev, found.st_ino] == made:
+                    os.unlink(path)
 
     def close(self) -> None:
         if not self.closed:
             self.closed = True
             self._forget(self)
             self._socket.close()
+            self.reading.retire()

@@ -27,11 +27,17 @@ __all__ = ["Carrier", "frame_of", "here", "is_own_flow"]
 class Carrier(_greenlet.greenlet):
     """A greenlet that knows whom it carries."""
 
-    __slots__ = ("fiber",)
+    __slots__ = ("fiber", "number")
 
     fiber: "Fiber"
+    number: int  # in the order of making
 
     def end(self) -> None:
+        """Let an idle one return from what it runs, and come back here."""
+        self.parent = _greenlet.getcurrent()
+        self.switch()
+
+    def kill(self) -> None:
         """End it where it stands, and come back here."""
         self.parent = _greenlet.getcurrent()
         self.throw()

@@ -179,7 +179,7 @@ class Fiber(Region):
                 self.ready.popleft().switch()
                 return
             region = region.outer
-        idle = self.kernel.idle_carriers
+        idle = self.kernel.crew.idle
         if idle:
             carrier = idle.pop()
             carrier.fiber = self

@@ -10,14 +10,11 @@ directly, a yield costs a third of gevent's; through a hub, a half
 
 Rules:
   1. Ready fibers run first in, first out.
-  2. A turn is the fibers that were ready when it began, at most TURN_MAX.
-     After it, predicates are asked; timers and engine are looked at after
-     TURNS_MAX turns or LOOK_S seconds, whichever comes first, and at once
-     when nothing is ready.
-  3. The ready queue is empty only while the hub is running: else `tick` is in it.
-  4. With nothing ready and nothing to come, nobody waits unseen: quiet
+  2. After each turn predicates are asked; timers and engine are looked at as
+     often as turn.py says, and at once when nothing is ready.
+  3. With nothing ready and nothing to come, nobody waits unseen: quiet
      waiters are called off, or Deadlock is raised in the main fiber.
-  5. All but `interrupt_soon` is for the owner's thread.
+  4. All of it is for the owner's thread.
 
 Not here: what fibers wait for, threads and runs (flows.py), signals of the
 operating system (interrupts.py).
@@ -29,6 +26,7 @@ from typing import Any
 
 from computicle.engine.op import Engine, Op
 from computicle.scheduler.carrier import Carrier, here
+from computicle.scheduler.crew import Crew
 from computicle.scheduler.errors import Cancelled, Deadlock
 from computicle.scheduler.fiber import Fiber, new_fiber
 from computicle.scheduler.interrupts import Interrupts
@@ -38,64 +36,9 @@ from computicle.scheduler.report import describe
 from computicle.scheduler.scope import FreeScope, Scope
 from computicle.scheduler.signals import Signals, Subscription, Waiters
 from computicle.scheduler.timers import Timers
+from computicle.scheduler.turn import Tick
 
 __all__ = ["Kernel"]
-
-TURN_MAX = 64  # fibers in a turn
-TURNS_MAX = 16  # turns between two looks at timers and engine
-LOOK_S = 0.001  # and this much time at most, as far as the fibers give way
-CARRIERS_MAX = 512  # idle carriers kept, some 6 KiB each
-
-
-class Tick:
-    """The kernel's own entry of the ready queue: pass on, or let the hub look around.
-
-    It comes by every turn, so what it looks at lies in its own slots.
-    """
-
-    __slots__ = ("hub", "looked", "now", "ready", "turn_max", "turns_left", "watches")
-
-    def __init__(self, kernel: "Kernel") -> None:
-        self.ready = kernel.ready
-        self.now = kernel.now
-        self.watches = kernel.predicates.watches
-        self.hub = kernel.hub
-        self.turns_left = TURNS_MAX  # until the next look
-        self.turn_max = TURN_MAX
-        self.looked = kernel.now()  # when timers and engine were last looked at
-
-    def switch(self) -> None:
-        """End one turn and begin the next."""
-        ready = self.ready
-        self.turns_left -= 1
-        if ready and self.turns_left > 0 and not self.watches and self.now() - self.looked < LOOK_S:
-            if len(ready) > self.turn_max:
-                ready.insert(self.turn_max, self)
-            else:
-                ready.append(self)
-            ready.popleft().switch()
-        else:
-            self.hub.switch()
-
-    def begin_turn(self) -> None:
-        """Come back after at most `turn_max` fibers."""
-        if len(self.ready) > self.turn_max:
-            self.ready.insert(self.turn_max, self)
-        else:
-            self.ready.append(self)
-
-    def look_due(self, now: float) -> bool:
-        """True if timers and engine must be looked at although fibers are ready."""
-        return self.turns_left <= 0 or now - self.looked >= LOOK_S
-
-    def has_looked(self, now: float) -> None:
-        """They have been. If this was later than promised, turns are made shorter."""
-        if now - self.looked > LOOK_S * 2 and self.turns_left == TURNS_MAX - 1:
-            self.turn_max = max(1, self.turn_max // 2)
-        else:
-            self.turn_max = min(TURN_MAX, self.turn_max * 2)
-        self.turns_left = TURNS_MAX
-        self.looked = now
 
 
 class Kernel:
@@ -117,9 +60,8 @@ class Kernel:
         self.nobody = self._make_nobody()
         self._tick = Tick(self)
         self._unborn: Fiber | None = None  # to be given a new carrier by the hub
-        self._buried = False
         self._pending: BaseException | None = None  # an interruption that waits for the main fiber to wait
-        self.idle_carriers: list[Carrier] = []
+        self.crew = Crew(self._carry)
         self.ready.append(self._tick)
 
     # Turns.
@@ -131,12 +73,12 @@ class Kernel:
             if self._unborn is not None:
                 fiber, self._unborn = self._unborn, None
                 # Made here, at the hub's constant depth: carriers made on top of each other would use up the stack.
-                carrier = Carrier(self._carry)
+                carrier = self.crew.make()
                 fiber.board(carrier)
                 carrier.switch()
                 continue
-            if self._buried:
-                self._buried = False  # a carrier too many has ended, and its switch came here, to its parent
+            if len(self.crew.idle) > self.crew.idle_max:
+                self.crew.trim()
                 self.ready.popleft().switch()
                 continue
             try:
@@ -203,9 +145,8 @@ class Kernel:
     def _carry(self) -> None:
         """What a carrier runs: one fiber after the other."""
         carrier = here()
-        ready, idle, nobody, finish = self.ready, self.idle_carriers, self.nobody, self.finish
-        while True:
-            fiber = carrier.fiber
+        ready, crew, nobody, finish = self.ready, self.crew, self.nobody, self.finish
+        while (fiber := carrier.fiber) is not nobody:
             try:
                 if fiber.kwargs is not None:
                     value = fiber.fn(*fiber.args, **fiber.kwargs)
@@ -220,11 +161,11 @@ class Kernel:
             carrier.fiber = nobody
             carrier.gr_context = None
             del fiber
-            if len(idle) >= CARRIERS_MAX:
-                self._buried = True
-                return
-            idle.append(carrier)
-            ready.popleft().switch()
+            crew.idle.append(carrier)
+            if len(crew.idle) > crew.idle_max:
+                self.hub.switch()
+            else:
+                ready.popleft().switch()
 
     def finish(self, fiber: Fiber, value: Any, error: BaseException | None) -> None:
         """It has ended: keep its outcome, tell who waits, let go of the rest."""
@@ -331,10 +272,8 @@ class Kernel:
 
     def close(self) -> None:
         """End the carriers and the engine. All fibers have ended."""
-        for carrier in self.idle_carriers:
-            carrier.end()
-        self.idle_carriers.clear()
-        self.hub.end()
+        self.crew.close()
+        self.hub.kill()
         self.engine.close()
 
     def _make_nobody(self) -> Fiber:
