@@ -13,6 +13,7 @@ import inspect
 import math
 from collections.abc import Callable, Hashable
 from contextvars import copy_context
+from functools import partial
 from typing import Any, TypeVar
 
 from computicle.engine.op import ClosedError
@@ -20,7 +21,7 @@ from computicle.net.connect import connect
 from computicle.net.listener import Listener, listen
 from computicle.net.serve import serve
 from computicle.net.stream import IncompleteRead, LineTooLong, Stream
-from computicle.scheduler.carrier import here
+from computicle.scheduler.carrier import here, outside_fibers
 from computicle.scheduler.channel import Channel
 from computicle.scheduler.crowd import gather_all, race_all
 from computicle.scheduler.errors import Cancelled, Deadlock, FiberCancelled
@@ -214,10 +215,14 @@ def periodic(fn: Callable[[], Any], seconds: float) -> Fiber:
 def _first_alarm(
     me: Fiber, fn: Callable[..., Any], seconds: float, body: Callable[..., Any], args: tuple[Any, ...]
 ) -> Fiber:
+    due = me.kernel.now() + seconds
     fiber = me.scope.make(body, args, {}, _name(fn))
-    alarm = Alarm(fiber)
-    fiber.why = alarm
-    me.kernel.timers.add(me.kernel.now() + seconds, alarm)
+    if due == math.inf:
+        fiber.why = _Forever()
+    else:
+        alarm = Alarm(fiber)
+        fiber.why = alarm
+        me.kernel.timers.add(due, alarm)
     return fiber
 
 
@@ -229,11 +234,13 @@ def _after_alarm(fn: Callable[[], Any]) -> Any:
 def _on_beat(fn: Callable[[], Any], period: float, start: float) -> None:
     me = here().fiber
     arrive(me)
+    beat = 1
     while True:
         fn()
-        beats = math.floor((me.kernel.now() - start) / period) + 1
+        # At least the next one: the quotient may come out a hair too small, and this one would come twice.
+        beat = max(beat, math.floor((me.kernel.now() - start) / period)) + 1
         entering()
-        sleep_for(me, max(0.0, start + beats * period - me.kernel.now()))
+        sleep_for(me, max(0.0, start + beat * period - me.kernel.now()))
 
 
 class _Forever:
@@ -300,7 +307,7 @@ def whenever(predicate: Callable[[], Any], fn: Callable[[], Any], *, every: floa
 def _checked_beat(word: str, every: float | None) -> float | None:
     if every is not None and checked_seconds(word, "every", every) == 0:
         raise ValueError(f"{word}: every must be more than zero seconds")
-    return every
+    return None if every == math.inf else every
 
 
 def _on_predicate(
@@ -555,7 +562,8 @@ def offload(fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     checked_callable("offload", "fn", fn)
     me = entering()
     context = copy_context()
-    op = me.kernel.engine.call(lambda: context.run(fn, *args, **kwargs), f"{_name(fn)} on a helper thread", me)
+    call = partial(outside_fibers, context.run, fn, *args, **kwargs)
+    op = me.kernel.engine.call(call, f"{_name(fn)} on a helper thread", me)
     return park(me, op)  # type: ignore[no-any-return]
 
 

@@ -14,14 +14,14 @@ Not here: what a fiber is (fiber.py), when carriers are made (kernel.py).
 import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import greenlet as _greenlet
 
 if TYPE_CHECKING:
     from computicle.scheduler.fiber import Fiber
 
-__all__ = ["Carrier", "frame_of", "here", "is_own_flow"]
+__all__ = ["Carrier", "frame_of", "here", "is_own_flow", "outside_fibers"]
 
 
 class Carrier(_greenlet.greenlet):
@@ -52,6 +52,22 @@ def frame_of(runner: object) -> FrameType | None:
     if runner is _greenlet.getcurrent():
         return sys._getframe(1)
     return runner.gr_frame if isinstance(runner, _greenlet.greenlet) else None
+
+
+def outside_fibers(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call `fn` as if no fiber were running here, so that no word works in it.
+
+    In a helper thread none is. An engine without threads makes its calls on the kernel's stack.
+    """
+    flow = here()
+    fiber: Fiber | None = getattr(flow, "fiber", None)
+    if fiber is None:
+        return fn(*args, **kwargs)
+    del flow.fiber
+    try:
+        return fn(*args, **kwargs)
+    finally:
+        flow.fiber = fiber
 
 
 def is_own_flow(carrier: Carrier) -> bool:

@@ -44,6 +44,9 @@ class Crowd(Scope):
             raise error
 
     def settle_errors(self, error: BaseException | None, *, absorbed: bool) -> bool:
+        if error is not None:  # Ctrl-C or Deadlock goes first
+            for fiber_error in self.errors:
+                _log.error("a fiber failed, and the call was interrupted", exc_info=fiber_error)
         return absorbed
 
 

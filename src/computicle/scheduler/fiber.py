@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from computicle.scheduler.carrier import Carrier, frame_of, here
 from computicle.scheduler.errors import Cancelled, FiberCancelled
 from computicle.scheduler.line import Line, Taken
-from computicle.scheduler.park import CREDIT, Runner, Why, look_around, park, wake
+from computicle.scheduler.park import CREDIT, Opening, Runner, Why, look_around, park, wake
 from computicle.scheduler.region import Region, is_doomed
 from computicle.scheduler.timers import park_until
 
@@ -119,14 +119,17 @@ class Fiber(Region):
             TimeoutError: it goes on after `timeout` seconds.
             RuntimeError: called by the fiber itself, or in another thread.
         """
-        me = here().fiber
+        try:
+            me = here().fiber
+        except AttributeError:  # a flow without a kernel: after run, or in another thread
+            if self.done:
+                return self.result()
+            raise self._not_to_be_joined(None) from None
         if me.credit <= 0:
             look_around(me)
         if not self.done:
-            if self is me:
-                raise RuntimeError(f"fiber {self.name!r} cannot join itself: it would wait forever")
-            if self.kernel is not me.kernel:
-                raise RuntimeError(f"fiber {self.name!r} lives in another thread: join it there")
+            if self is me or self.kernel is not me.kernel:
+                raise self._not_to_be_joined(me)
             line = self.joiners
             if line is None:
                 line = self.joiners = End(self)
@@ -138,6 +141,11 @@ class Fiber(Region):
         else:
             me.credit -= 1
         return self.result()
+
+    def _not_to_be_joined(self, me: "Fiber | None") -> RuntimeError:
+        if self is me:
+            return RuntimeError(f"fiber {self.name!r} cannot join itself: it would wait forever")
+        return RuntimeError(f"fiber {self.name!r} lives in another thread: join it there")
 
     def result(self) -> Any:
         """Its value or its error, once it is done."""
@@ -153,6 +161,9 @@ class Fiber(Region):
 
     def taking_line(self) -> "End":
         """Where to stand until it is done."""
+        me = here().fiber
+        if self is me or self.kernel is not me.kernel:
+            raise self._not_to_be_joined(me)
         if self.joiners is None:
             self.joiners = End(self)
         return self.joiners
@@ -172,12 +183,13 @@ class Fiber(Region):
     def switch(self) -> None:
         """As an entry of the ready queue: run it from its first step."""
         region: Region | None = self
-        while region is not None and not region.shielding:
+        while region is not None:
             # is_doomed(), written out: this is a part of every spawn (bench/spawning.py).
             if region.cancelled:
-                self.kernel.finish(self, None, Cancelled())
-                self.ready.popleft().switch()
+                self._never_begin()
                 return
+            if region.shielding:
+                break
             region = region.outer
         idle = self.kernel.crew.idle
         if idle:
@@ -189,6 +201,18 @@ class Fiber(Region):
             carrier.switch()
         else:
             self.kernel.bear(self)
+
+    def _never_begin(self) -> None:
+        """It was cancelled before its first step. So were those behind it, perhaps: a call in a call for each of
+        ten thousand would use up the stack.
+        """
+        runner: Runner = self
+        while isinstance(runner, Fiber) and is_doomed(runner):
+            if runner.args and isinstance(runner.args[0], Opening):
+                runner.args[0].end()
+            runner.kernel.finish(runner, None, Cancelled())
+            runner = self.ready.popleft()
+        runner.switch()
 
     def board(self, carrier: Carrier) -> None:
         """Be what `carrier` runs next."""
@@ -205,9 +229,11 @@ class Fiber(Region):
         return is_doomed(self.region)
 
     def settle(self) -> None:
-        """After leaving a region: work out anew whether it must look around."""
-        self.limit = 0 if self.kernel.has_pending(self) or is_doomed(self.region) else CREDIT
-        self.credit = min(self.credit, self.limit) if self.credit else self.limit
+        """After leaving a region or a wait: work out anew whether it must look around."""
+        held = self.limit == 0
+        self.limit = 0 if self.why is not None or self.kernel.has_pending(self) or is_doomed(self.region) else CREDIT
+        # Who had to look around begins afresh; to leave a region is no reason to go on for longer.
+        self.credit = self.limit if held else min(self.credit, self.limit)
 
     def __repr__(self) -> str:
         if self.done:

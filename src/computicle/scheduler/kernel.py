@@ -117,8 +117,9 @@ class Kernel:
                 self._collect(None)
             else:
                 self._stuck()
-            if self.predicates.dirty:
-                self._sweep()
+            if self.predicates.beaten and not self.ready:
+                self.predicates.sweep_beaten(self.hub)
+                self.hub.fiber = self.nobody
 
     def _collect(self, timeout: float | None) -> None:
         """Take what the engine has finished, and what is due."""
@@ -239,7 +240,6 @@ class Kernel:
 
     def _stuck(self) -> None:
         """Nothing is ready and nothing will come."""
-        self.predicates.dirty = True
         self._sweep()
         if self.ready:
             return
@@ -248,7 +248,8 @@ class Kernel:
             if all(isinstance(fiber.why, (Waiters, Subscription, Watch)) for fiber in scope.fibers):
                 for fiber in [*scope.fibers]:
                     fiber.cancel()
-                return
+                if self.ready:  # else shields hold them back
+                    return
         error = Deadlock(f"nothing can happen any more, and {len(alive)} fibers wait:\n{describe(alive)}")
         leaving = self.main.why
         if isinstance(leaving, Scope) and leaving.cancelled:

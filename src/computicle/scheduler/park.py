@@ -25,12 +25,25 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
+from computicle.scheduler.carrier import here
 from computicle.scheduler.errors import Cancelled
 
 if TYPE_CHECKING:
     from computicle.scheduler.fiber import Fiber
 
-__all__ = ["CREDIT", "Runner", "Why", "arrive", "give_way", "interrupt", "look_around", "park", "wake"]
+__all__ = [
+    "CREDIT",
+    "Opening",
+    "Runner",
+    "Why",
+    "arrive",
+    "being_asked",
+    "give_way",
+    "interrupt",
+    "look_around",
+    "park",
+    "wake",
+]
 
 CREDIT = 64  # words a fiber may complete in a row before it gives way
 SWALLOWED_MAX = 100  # cancellations ignored before we say so
@@ -50,6 +63,16 @@ class Why(Protocol):
 
     def call_off(self, fiber: Any, /) -> None:
         """Strike the fiber off: nothing else will wake it. Changes nothing else."""
+
+
+class Opening:
+    """What a fiber was parked for before its first step, and is given as its first argument."""
+
+    __slots__ = ()
+
+    def end(self) -> None:
+        """The fiber will never begin: leave nothing behind."""
+        raise NotImplementedError
 
 
 def park(me: "Fiber", why: Why) -> Any:
@@ -105,8 +128,10 @@ def look_around(me: "Fiber") -> None:
         RuntimeError: called by a predicate, which may not wait.
         Cancelled: the fiber is cancelled.
     """
-    if me.why is not None:
-        raise RuntimeError(f"a predicate may not wait, nor may a signal handler in the kernel (waiting for {me.why})")
+    if being_asked(me):
+        raise RuntimeError(
+            f"a predicate may not wait, nor may a signal handler in the kernel (waiting for {me.why or 'its turn'})"
+        )
     if not me.kernel.has_pending(me):
         give_way(me)
     if me.kernel.has_pending(me):
@@ -117,6 +142,11 @@ def look_around(me: "Fiber") -> None:
             _report_swallowed(me)
         raise Cancelled
     me.credit = me.limit
+
+
+def being_asked(me: "Fiber") -> bool:
+    """True if what runs in its name is its predicate, on its own stack or on the kernel's."""
+    return me.why is not None or me.runner is not here()
 
 
 def _report_swallowed(me: "Fiber") -> None:

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 
-from computicle.scheduler.park import arrive, interrupt, look_around, park, wake
+from computicle.scheduler.park import Opening, arrive, interrupt, look_around, park, wake
 from computicle.scheduler.timers import Expiry, Timer
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Predicates", "Watch"]
 
 
-class Watch:
+class Watch(Opening):
     """One fiber's wait for one predicate."""
 
     __slots__ = ("beat", "context", "expiry", "fiber", "predicate", "predicates")
@@ -48,6 +48,8 @@ class Watch:
         if value := self.ask():
             me.credit -= 1
             return value
+        if me.credit <= 0:
+            look_around(me)  # the predicate has cancelled it
         try:
             if timeout is not None:
                 self.expiry = Expiry(me, self, timeout)
@@ -90,6 +92,7 @@ class Watch:
     def ask(self) -> Any:
         """Evaluate it in the running fiber, which may not wait meanwhile."""
         me = self.fiber
+        credit = me.credit
         me.why = self
         me.limit = me.credit = 0
         try:
@@ -97,6 +100,7 @@ class Watch:
         finally:
             me.why = None
             me.settle()
+            me.credit = min(credit, me.limit)
 
     def end(self) -> None:
         """Be asked no more."""
@@ -108,12 +112,20 @@ class Watch:
 
     def call_off(self, fiber: "Fiber") -> None:
         self.predicates.discard(self)
+        self.predicate = _asked_no_more  # a sweep may be on its way here
+        if fiber.runner is fiber:
+            self.end()  # it has not begun, and nobody else will
+        fiber.why = None
         fiber.settle()
 
     def __str__(self) -> str:
         code = getattr(self.predicate, "__code__", None)
         name = getattr(self.predicate, "__qualname__", repr(self.predicate))
         return f"predicate {name} ({code.co_filename}:{code.co_firstlineno})" if code else f"predicate {name}"
+
+
+def _asked_no_more() -> bool:
+    return False
 
 
 class _Beat(Timer):
@@ -132,7 +144,7 @@ class _Beat(Timer):
             kernel.timers.add(kernel.now() + self._every, self)
 
     def fire(self) -> None:
-        self._watch.predicates.dirty = True
+        self._watch.predicates.beaten.append(self._watch)
         self.start()
 
 
@@ -141,7 +153,7 @@ class Predicates:
 
     def __init__(self) -> None:
         self.watches: dict[Watch, bool] = {}  # in order of waiting; False: found true, not yet confirmed
-        self.dirty = False  # something has run, or a beat has come, since the last sweep
+        self.beaten: list[Watch] = []  # their beat has come since the last sweep
         self._asked: tuple[Watch, ...] | None = ()  # who is asked in a sweep; None: to be made anew
 
     def add(self, watch: Watch) -> None:
@@ -159,10 +171,19 @@ class Predicates:
 
     def sweep(self, asker: "Carrier") -> None:
         """Ask each one, standing in for its fiber; wake those found true."""
-        self.dirty = False
+        self.beaten.clear()
         if self._asked is None:
             self._asked = tuple(watch for watch, standing in self.watches.items() if standing)
-        for watch in self._asked:
+        self._ask(asker, self._asked)
+
+    def sweep_beaten(self, asker: "Carrier") -> None:
+        """Nothing has run: ask only those whose beat has come."""
+        beaten = tuple(watch for watch in self.beaten if watch.fiber.why is watch)
+        self.beaten.clear()
+        self._ask(asker, beaten)
+
+    def _ask(self, asker: "Carrier", watches: "tuple[Watch, ...]") -> None:
+        for watch in watches:
             # The loop is bare on purpose: a thousand false predicates are to cost at most 60 us (bench/predicates.py).
             asker.fiber = watch.fiber
             try:
@@ -183,8 +204,8 @@ class Predicates:
         if fiber.why is watch:  # else an earlier predicate has called it off
             self.watches[watch] = False
             self._asked = None
-            fiber.settle()
             wake(fiber)
+            fiber.settle()
 
     def _raised(self, watch: Watch, error: BaseException) -> None:
         if watch.fiber.why is watch:

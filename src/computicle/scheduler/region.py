@@ -18,6 +18,7 @@ Not here: what a scope does with fibers and errors (scope.py).
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
+from computicle.scheduler.carrier import here
 from computicle.scheduler.errors import Cancelled
 from computicle.scheduler.park import interrupt
 
@@ -96,5 +97,7 @@ def strike(fiber: "Fiber") -> None:
         return  # a shield lies between
     fiber.limit = fiber.credit = 0
     leaving: object = fiber.region
-    if fiber.why is not None and fiber.why is not leaving:  # leaving a scope is not interrupted
+    if fiber.why is None or fiber.why is leaving:  # leaving a scope is not interrupted
+        return
+    if fiber.runner is not here():  # else it is not parked: its predicate, asked on its own stack, has done this
         interrupt(fiber, Cancelled())

@@ -14,6 +14,7 @@ Not here: how cancelling spreads (region.py), what a fiber's end means to
 those who join it (kernel.py).
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from types import TracebackType
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Self
 from computicle.scheduler.carrier import here
 from computicle.scheduler.errors import Cancelled
 from computicle.scheduler.fiber import Fiber, new_fiber
-from computicle.scheduler.park import park
+from computicle.scheduler.park import being_asked, look_around, park
 from computicle.scheduler.region import Region, is_doomed
 from computicle.scheduler.timers import Timer
 
@@ -48,13 +49,14 @@ class Due(Timer):
 class Hosted(Region):
     """A region on one fiber's stack, entered and left by that fiber."""
 
-    __slots__ = ("host",)
+    __slots__ = ("host", "open")
 
     host: Fiber
 
     def __init__(self) -> None:
         self.cancelled = False
         self.shielding = False
+        self.open = False  # entered, and not yet left
 
     def host_fiber(self) -> Fiber | None:
         return self.host
@@ -65,13 +67,27 @@ class Hosted(Region):
         self.host = me
         self.outer = me.region
         me.region = self
+        self.open = True
+
+    def cancel(self) -> None:
+        """End what goes on inside it. Never waits. Does nothing once it has been left."""
+        if self.open:
+            super().cancel()
+        elif not hasattr(self, "host"):
+            raise RuntimeError(f"this {type(self).__name__.lower()} has not been entered: use it in a with-statement")
+
+    def check_leaving(self) -> None:
+        """Raise RuntimeError unless the fiber that entered it is about to leave it, and nothing within it is open."""
+        me = self.host
+        if getattr(here(), "fiber", None) is not me or me.region is not self:
+            raise RuntimeError("regions must be left in the reverse order of entering, by the fiber that entered them")
 
     def leave(self, error: BaseException | None) -> bool:
         """Step out. True: `error` is this region's own cancellation, which ends here."""
+        self.check_leaving()
         me = self.host
-        if me.region is not self:
-            raise RuntimeError("regions must be left in the reverse order of entering, by the fiber that entered them")
         assert self.outer is not None
+        self.open = False
         me.region = self.outer
         me.settle()
         return isinstance(error, Cancelled) and self.cancelled and not is_doomed(self.outer)
@@ -91,6 +107,8 @@ class Scope(Hosted):
 
     def __enter__(self) -> Self:
         me = here().fiber
+        if being_asked(me):
+            look_around(me)  # raises: leaving a scope waits
         self.enter(me)
         self.kernel: Kernel = me.kernel
         self.scope_outside = me.scope
@@ -105,13 +123,16 @@ class Scope(Hosted):
 
     def close(self, error: BaseException | None) -> bool:
         """Wait for the fibers and step out. True: `error` ends here."""
+        self.check_leaving()
         if error is not None:
             self.cancel()
         me = self.host
         self.leaving = True
         interruption: BaseException | None = None
-        while self.fibers:
+        while self.fibers or me.kernel.has_pending(me):
             try:
+                if me.kernel.has_pending(me):
+                    raise me.kernel.take_pending()
                 park(me, self)
             except BaseException as reason:
                 # Ctrl-C or Deadlock, never Cancelled: it becomes the body's own error.
@@ -121,7 +142,9 @@ class Scope(Hosted):
         absorbed = self.leave(error)
         me.scope = self.scope_outside
         if interruption is not None:
-            raise interruption from (None if absorbed else error)
+            interruption.__cause__ = None if absorbed else error
+            self.settle_errors(interruption, absorbed=False)
+            raise interruption
         return absorbed
 
     def settle_errors(self, error: BaseException | None, *, absorbed: bool) -> bool:
@@ -143,6 +166,8 @@ class Scope(Hosted):
         """
         if not callable(fn):
             raise TypeError(f"spawn: fn must be callable, not {fn!r}: pass the function itself, without calling it")
+        if not hasattr(self, "kernel"):
+            raise RuntimeError("this scope has not been entered: use it in a with-statement")
         self.kernel.check_thread("this scope belongs to another thread: spawn there")
         return self.begin(fn, args, kwargs, name)
 
@@ -166,7 +191,8 @@ class Scope(Hosted):
         Raises:
             RuntimeError: called in another thread.
         """
-        self.kernel.check_thread("this scope belongs to another thread: cancel it there")
+        if self.open:
+            self.kernel.check_thread("this scope belongs to another thread: cancel it there")
         super().cancel()
 
     def failed(self, fiber: Fiber, error: BaseException) -> None:
@@ -195,6 +221,7 @@ class FreeScope(Scope):
         super().__init__()
         self.kernel = kernel
         self.outer = None
+        self.open = True
         kernel.free_scopes[self] = None
 
     def host_fiber(self) -> Fiber | None:
@@ -235,10 +262,12 @@ class Deadline(Hosted):
 
     def __enter__(self) -> Self:
         me = here().fiber
+        kernel = me.kernel
+        due = kernel.now() + self._seconds
         self.enter(me)
         self._timer = Due(self)
-        kernel = me.kernel
-        kernel.timers.add(kernel.now() + self._seconds, self._timer)
+        if due != math.inf:
+            kernel.timers.add(due, self._timer)
         return self
 
     def __exit__(

@@ -15,7 +15,7 @@ from collections import OrderedDict, deque
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, cast
 
-from computicle.scheduler.park import park, wake
+from computicle.scheduler.park import Opening, park, wake
 from computicle.scheduler.timers import park_until
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Waiters:
         return f"signal {self.name!r}"
 
 
-class Subscription:
+class Subscription(Opening):
     """One fiber that waits for a name all the time."""
 
     __slots__ = ("_fiber", "_values", "_waiters")
@@ -81,12 +81,14 @@ class Subscription:
         return park(me, self)
 
     def end(self) -> None:
-        """Wait no more."""
-        self._waiters.subscriptions -= 1
-        self._waiters.call_off(self)
+        """Wait no more. Ending it twice does nothing more."""
+        if self in self._waiters.line:
+            self._waiters.subscriptions -= 1
+            self._waiters.call_off(self)
 
     def call_off(self, _fiber: "Fiber") -> None:
         self._fiber = None
+        self.end()  # at once: else a signal given before the fiber runs would be lost in here
 
     def __str__(self) -> str:
         return str(self._waiters)

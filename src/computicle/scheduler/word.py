@@ -3,6 +3,7 @@
 Not here: the words (words.py).
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -29,18 +30,19 @@ def entering() -> Fiber:
 def checked_seconds(word: str, name: str, seconds: Any) -> float:
     """`seconds` as a float: zero or more. Raises TypeError or ValueError, naming the argument."""
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-        try:
-            seconds = float(seconds.__float__())
-        except AttributeError:
-            raise TypeError(f"{word}: {name} must be a number of seconds, not {seconds!r}") from None
+        if isinstance(seconds, bool) or not hasattr(seconds, "__float__"):
+            raise TypeError(f"{word}: {name} must be a number of seconds, not {seconds!r}")
+        seconds = float(seconds)
     if not seconds >= 0:
         raise ValueError(f"{word}: {name} must be zero or more seconds, not {seconds!r}")
     return seconds  # type: ignore[no-any-return]
 
 
 def checked_timeout(word: str, timeout: Any) -> float | None:
-    """`timeout` in seconds, or None for as long as it takes."""
-    return None if timeout is None else checked_seconds(word, "timeout", timeout)
+    """`timeout` in seconds, or None (math.inf, too) for as long as it takes."""
+    if timeout is None or checked_seconds(word, "timeout", timeout) == math.inf:
+        return None
+    return timeout  # type: ignore[no-any-return]
 
 
 def checked_callable(word: str, name: str, fn: Any) -> Callable[..., Any]:
