@@ -46,7 +46,7 @@ class SimEngine:
         self._finished: deque[Op] = deque()
         self._events: list[tuple[float, Any, Callable[[], None]]] = []  # a heap
         self._count = itertools.count()
-        self._free_ports = itertools.count(49152)
+        self._free_ports = itertools.cycle(range(49_152, 65_536))
 
     # The port.
 
@@ -80,30 +80,33 @@ class SimEngine:
         return op
 
     def close(self) -> None:
+        for port in [*self.ports.values()]:
+            port.close()
         self._events.clear()
-        self.ports.clear()
 
     # The network.
 
     def connect(self, address: Address) -> SimWire:
-        wire = SimWire(self, ("127.0.0.1", next(self._free_ports)), address)
+        wire = SimWire(self, self._own_address(address), address)
         self.after(self.delay(), lambda: self._arrive(wire, address))
         return wire
 
     def listen(self, address: Address, backlog: int) -> SimPort:
         if not isinstance(address, str) and address[1] == 0:
-            address = (address[0], next(self._free_ports), *address[2:])
+            taken = {port.local[1] for port in self.ports.values()}
+            number = next(number for number in self._free_ports if number not in taken)
+            address = (address[0], number, *address[2:])
         if address in self.ports:
-            raise OSError(errno.EADDRINUSE, f"Address already in use: {address}")
+            raise OSError(errno.EADDRINUSE, "Address already in use")
         port = self.ports[address] = SimPort(self, address, backlog)
         return port
 
     def resolve(self, host: str | None, port: int, *, passive: bool) -> list[Address]:
         name = host or ("0.0.0.0" if passive else "127.0.0.1")
         numbers = self.network.names.get(name)
-        if numbers is None:
+        if not numbers:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return [(number, port) for number in numbers]
+        return [(number, port, 0, 0) if ":" in number else (number, port) for number in numbers]
 
     # For the network's parts.
 
@@ -132,10 +135,20 @@ class SimEngine:
             op.error = error
             self._finished.append(op)
 
+    def _own_address(self, remote: Address) -> Address:
+        """Where a connection to `remote` comes from."""
+        if isinstance(remote, str):
+            return ""
+        number = next(self._free_ports)
+        return ("127.0.0.1", number) if len(remote) == 2 else ("::1", number, 0, 0)
+
     def _arrive(self, wire: SimWire, address: Address) -> None:
+        if wire.closed:
+            return  # given up before it got here
         port = self.ports.get(address)
         if port is None and not isinstance(address, str):
-            port = self.ports.get(("0.0.0.0", address[1]))
+            everywhere: Address = ("0.0.0.0", address[1]) if len(address) == 2 else ("::", address[1], 0, 0)
+            port = self.ports.get(everywhere)
         if port is None or port.full() or self.chance(self.network.refusals):
             self.after(self.delay(), wire.refuse)
         else:

@@ -132,6 +132,8 @@ class SimWire:
 
     def open(self, other: "SimWire") -> None:
         self._other = other
+        if self.closed:  # given up meanwhile: the other side, which knows nothing of that, is told
+            self._cross(lambda: other.break_off(errno.ECONNRESET))
         self._engine.attempt(self.writing)
 
     def refuse(self) -> None:
@@ -205,6 +207,9 @@ class SimPort:
     def arrive(self, wire: SimWire) -> None:
         self._arrived.append(wire)
         self._engine.attempt(self.reading)
+
+    def unlink(self) -> None:
+        """No path was made."""
 
     def close(self) -> None:
         if not self.closed:

@@ -5,9 +5,10 @@ addresses and the stream, in `_first_that_answers`.
 """
 
 import contextlib
+import os
 
 from computicle.engine.op import Address, Wire
-from computicle.net.names import addresses_of, checked_port
+from computicle.net.names import addresses_of, checked_path, checked_port, with_address
 from computicle.net.stream import Stream
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.timers import sleep_for
@@ -18,7 +19,7 @@ __all__ = ["connect"]
 FULL_BACKLOG_S = (0.001, 0.05)  # first and longest pause before asking a full Unix listener again
 
 
-def connect(host: str | None = None, port: int | None = None, *, path: str | None = None) -> Stream:
+def connect(host: str | None = None, port: int | None = None, *, path: str | os.PathLike[str] | None = None) -> Stream:
     """Connect to a listener; waits until it has answered.
 
     Args:
@@ -36,34 +37,40 @@ def connect(host: str | None = None, port: int | None = None, *, path: str | Non
     if path is not None:
         if host is not None or port is not None:
             raise TypeError("connect: give host and port, or path, not both")
-        return Stream(_reach(me, path), me)
+        return Stream(_reach(me, checked_path("connect", path)), me)
     if not isinstance(host, str) or port is None:
         raise TypeError(f"connect: host (a str) and port are needed, or path=; got {host!r} and {port!r}")
+    if not host:
+        raise ValueError("connect: host must not be empty; 'localhost' is this machine")
     addresses = addresses_of(me, host, checked_port("connect", port), passive=False)
     return Stream(_first_that_answers(me, addresses), me)
 
 
 def _first_that_answers(me: Fiber, addresses: list[Address]) -> Wire:
-    errors: list[OSError] = []
+    first: OSError | None = None
     for address in addresses:
         try:
             return _reach(me, address)
         except OSError as error:
-            errors.append(error)
-    raise errors[0]
+            first = first or error
+    assert first is not None
+    try:
+        raise first
+    finally:
+        del first  # its traceback holds this frame: without this they would hold each other
 
 
 def _reach(me: Fiber, address: Address) -> Wire:
-    wire = _start(me, address)
     try:
-        if not wire.finish_connect(None):
-            me.kernel.finish_op(me, wire.writing, wire.finish_connect, None)
+        wire = _start(me, address)
+        try:
+            if not wire.finish_connect(None):
+                me.kernel.finish_op(me, wire.writing, wire.finish_connect, None)
+        except BaseException:
+            wire.close()
+            raise
     except OSError as error:
-        wire.close()
-        raise type(error)(error.errno, f"{error.strerror}: {_text(address)}") from None
-    except BaseException:
-        wire.close()
-        raise
+        raise with_address(error, address) from None
     return wire
 
 
@@ -74,7 +81,3 @@ def _start(me: Fiber, address: Address) -> Wire:
             return me.kernel.engine.connect(address)
         sleep_for(me, pause)
         pause = min(longest, pause * 2)
-
-
-def _text(address: Address) -> str:
-    return address if isinstance(address, str) else f"{address[0]} port {address[1]}"

@@ -2,19 +2,19 @@
 
 Rules:
   1. A connection is handed to one fiber, and to none that was called off.
-  2. A Unix-domain path that we made is removed when the listener is closed.
+  2. A Unix-domain path that we made is removed when the listener is closed,
+     unless somebody else has put something there meanwhile.
 
 Not here: what to do with streams (serve.py).
 """
 
-import contextlib
 import os
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
-from computicle.engine.op import ClosedError, Port
-from computicle.net.names import addresses_of, checked_port
+from computicle.engine.op import Address, ClosedError, Port
+from computicle.net.names import addresses_of, checked_path, checked_port, with_address
 from computicle.net.stream import Stream
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.word import entering
@@ -78,12 +78,15 @@ class Listener:
         return Stream(wire, me)
 
     def close(self) -> None:
-        """Stop listening. Never waits; closing twice does nothing more."""
+        """Stop listening. Never waits; closing twice does nothing more.
+
+        Raises:
+            RuntimeError: it belongs to another thread.
+        """
         if not self._port.closed:
+            self._kernel.check_thread("this listener belongs to another thread: close it there")
+            self._port.unlink()
             self._port.close()
-            if self._path is not None:
-                with contextlib.suppress(OSError):
-                    os.unlink(self._path)
 
     def __iter__(self) -> Iterator[Stream]:
         while True:
@@ -105,7 +108,9 @@ class Listener:
         return f"<Listener {'closed' if self.closed else self.address}>"
 
 
-def listen(port: int | None = None, host: str | None = "127.0.0.1", path: str | None = None) -> Listener:
+def listen(
+    port: int | None = None, host: str | None = "127.0.0.1", path: str | os.PathLike[str] | None = None
+) -> Listener:
     """Listen for connections. Waits only if `host` is a name to look up.
 
     Args:
@@ -120,8 +125,18 @@ def listen(port: int | None = None, host: str | None = "127.0.0.1", path: str | 
     if path is not None:
         if port is not None:
             raise TypeError("listen: give port, or path, not both")
-        return Listener(me.kernel.engine.listen(path, BACKLOG), me, path)
+        path = checked_path("listen", path)
+        return Listener(_port_at(me, path), me, path)
     if port is None:
         raise TypeError("listen: port is needed (0 picks one), or path=")
+    if host is not None and not isinstance(host, str):
+        raise TypeError(f"listen: host must be a str, or None for all of IPv4, not {host!r}")
     addresses = addresses_of(me, host or "0.0.0.0", checked_port("listen", port), passive=True)
-    return Listener(me.kernel.engine.listen(addresses[0], BACKLOG), me, None)
+    return Listener(_port_at(me, addresses[0]), me, None)
+
+
+def _port_at(me: Fiber, address: Address) -> Port:
+    try:
+        return me.kernel.engine.listen(address, BACKLOG)
+    except OSError as error:
+        raise with_address(error, address) from None

@@ -6,13 +6,15 @@ block, so that happens on a helper thread.
 Not here: whom to try first (connect.py).
 """
 
+import os
 import socket
+from typing import Any
 
 from computicle.engine.op import Address
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.park import park
 
-__all__ = ["addresses_of", "checked_port"]
+__all__ = ["addresses_of", "checked_path", "checked_port", "with_address"]
 
 
 def checked_port(word: str, port: object) -> int:
@@ -24,7 +26,16 @@ def checked_port(word: str, port: object) -> int:
     return port
 
 
-def addresses_of(me: Fiber, host: str | None, port: int, *, passive: bool) -> list[Address]:
+def checked_path(word: str, path: Any) -> str:
+    """`path` as a str, if it can be one. Raises TypeError or ValueError."""
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        raise TypeError(f"{word}: path must be a str or a path, not {path!r}")
+    if not path:
+        raise ValueError(f"{word}: path must not be empty")
+    return os.fsdecode(path)
+
+
+def addresses_of(me: Fiber, host: str, port: int, *, passive: bool) -> list[Address]:
     """The addresses of `host`; waits for the look-up.
 
     Raises:
@@ -39,12 +50,23 @@ def addresses_of(me: Fiber, host: str | None, port: int, *, passive: bool) -> li
         addresses: list[Address] = park(me, op)
     except socket.gaierror as error:
         raise socket.gaierror(error.errno, f"cannot resolve {host!r}: {error.strerror}") from error
+    except ValueError as error:  # the codec for names refuses it, or there is a null character in it
+        raise socket.gaierror(socket.EAI_NONAME, f"cannot resolve {host!r}: {error}") from error
     return addresses
 
 
-def _numeric(host: str | None, port: int) -> Address | None:
-    if host is None:
-        return None
+def with_address(error: OSError, address: Address) -> OSError:
+    """The same error, saying what it is about."""
+    if error.errno is None:
+        return error
+    return type(error)(error.errno, f"{error.strerror}: {_text(address)}")
+
+
+def _text(address: Address) -> str:
+    return address if isinstance(address, str) else f"{address[0]} port {address[1]}"
+
+
+def _numeric(host: str, port: int) -> Address | None:
     for family in (socket.AF_INET, socket.AF_INET6):
         try:
             socket.inet_pton(family, host)

@@ -1,7 +1,8 @@
 """Serve: a fiber for every connection, until cancelled.
 
 Rules:
-  1. A handler's error is logged and ends its own connection, nothing else.
+  1. A handler's error is logged and ends its own connection, nothing else;
+     except SystemExit and KeyboardInterrupt, which end the run.
   2. With `limit` handlers at work nobody is accepted: the system's own queue
      holds the rest back.
   3. Running out of descriptors is waited out.
@@ -13,11 +14,13 @@ Not here: accepting (listener.py), protocols.
 
 import errno
 import logging
+import math
 from collections.abc import Callable
 from typing import Any
 
 from computicle.net.listener import Listener, listen
 from computicle.net.stream import Stream
+from computicle.scheduler.errors import Cancelled
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.locks import Semaphore
 from computicle.scheduler.scope import FreeScope
@@ -53,10 +56,13 @@ def serve(
 
     Raises:
         Cancelled: as it should; it never returns otherwise.
+        ClosedError: somebody has closed the listener.
         OSError: it cannot listen.
     """
     checked_callable("serve", "handler", handler)
     checked_seconds("serve", "grace", grace)
+    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+        raise ValueError(f"serve: limit must be an int, 1 or more, not {limit!r}")
     room = Semaphore(limit)
     me = entering()
     listener = port_or_listener if isinstance(port_or_listener, Listener) else listen(port_or_listener, host)
@@ -70,17 +76,21 @@ def serve(
                 streams.add(stream)
                 handlers.begin(_handle, (handler, stream, streams, room), {}, f"connection from {stream.remote}")
     finally:
-        handlers.drain(me, grace=grace)
-        for stream in streams:  # of handlers cancelled before their first step
-            stream.close()
+        try:
+            handlers.drain(me, grace=None if grace == math.inf else grace)
+        finally:
+            for stream in streams:  # of handlers cancelled before their first step
+                stream.close()
 
 
 def _handle(handler: Callable[[Stream], Any], stream: Stream, streams: set[Stream], room: Semaphore) -> None:
     try:
         handler(stream)
+    except (Cancelled, SystemExit, KeyboardInterrupt):
+        raise
     except ConnectionError as error:
         _log.info("connection from %s ended: %s", stream.remote, error)
-    except Exception:
+    except BaseException:
         _log.exception("the handler of the connection from %s failed", stream.remote)
     finally:
         stream.close()

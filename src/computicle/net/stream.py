@@ -3,7 +3,8 @@
 Rules:
   1. What has been read from the wire and not asked for stays in the buffer:
      a word that is interrupted has lost nothing.
-  2. One fiber reads, one writes; they may be two.
+  2. One fiber reads, one writes; they may be two. A word may wait several
+     times: until it is done, the direction is its fiber's.
   3. A line is bounded. One that is too long stays unread.
   4. A send that is interrupted half-way cannot be taken back, so it ends the
      writing side: nobody can send the rest of something else after it.
@@ -13,16 +14,20 @@ Not here: sockets (engine/wire.py), who connects (connect.py, listener.py).
 
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from computicle.engine.op import ClosedError, Wire
 from computicle.scheduler.fiber import Fiber
+from computicle.scheduler.kernel import Kernel
+from computicle.scheduler.park import look_around
 from computicle.scheduler.word import entering
 
 __all__ = ["IncompleteRead", "LineTooLong", "Stream"]
 
 LINE_MAX = 65_536  # bytes in a line, unless readline is told otherwise
 CHUNK = 65_536  # bytes asked for at once when filling the buffer
+
+ELSEWHERE = "this stream belongs to another thread: use it there"
 
 
 class LineTooLong(ValueError):
@@ -50,13 +55,15 @@ class Stream:
         remote, local: the addresses of both ends.
     """
 
-    __slots__ = ("_broken", "_buffer", "_kernel", "_wire")
+    __slots__ = ("_buffer", "_halted", "_kernel", "_open_for", "_reader", "_wire")
 
     def __init__(self, wire: Wire, me: Fiber) -> None:
         self._wire = wire
         self._kernel = me.kernel
         self._buffer = bytearray()  # read from the wire, and not asked for yet
-        self._broken: str | None = None  # why nothing more can be sent
+        self._reader: Fiber | None = None  # who is filling the buffer, and may wait again
+        self._open_for: Kernel | None = me.kernel  # who may send; None: see _halted
+        self._halted: Fiber | str = ""  # who is sending, or why nothing more can be sent
 
     @property
     def remote(self) -> Any:
@@ -84,14 +91,14 @@ class Stream:
         Raises:
             ConnectionError: the connection was reset.
             ClosedError: the stream is closed on this side.
-            RuntimeError: another fiber is reading from it.
+            RuntimeError: another fiber is reading from it, or it belongs to another thread.
         """
         me = entering()
-        if self._buffer or n < 1:
-            return self._from_buffer(n, me)
+        if self._buffer or n < 1 or me.kernel is not self._kernel:
+            return self._take(me, n)
         data = self._wire.recv(n)
         if data is None:
-            return self._read(me, self._wire.recv, n)  # type: ignore[no-any-return]
+            return me.kernel.finish_op(me, self._wire.reading, self._wire.recv, n)  # type: ignore[no-any-return]
         me.credit -= 1
         return data
 
@@ -105,14 +112,16 @@ class Stream:
             As recv.
         """
         me = entering()
-        view = memoryview(buffer).cast("B")
-        if self._buffer or not view:
-            data = self._from_buffer(len(view), me)
+        view = _bytes_of(buffer)
+        if view.readonly:
+            raise TypeError(f"recv_into: buffer must be writable, and {type(buffer).__name__} is not")
+        if self._buffer or not view or me.kernel is not self._kernel:
+            data = self._take(me, len(view))
             view[: len(data)] = data
             return len(data)
         count = self._wire.recv_into(view)
         if count is None:
-            return self._read(me, self._wire.recv_into, view)  # type: ignore[no-any-return]
+            return me.kernel.finish_op(me, self._wire.reading, self._wire.recv_into, view)  # type: ignore[no-any-return]
         me.credit -= 1
         return count
 
@@ -127,20 +136,16 @@ class Stream:
 
         Raises:
             LineTooLong: no end of line in `limit` bytes; they stay unread.
-            As recv.
+            As recv. Interrupted, it has read nothing.
         """
-        searched = 0
-        while (end := self._buffer.find(b"\n", searched, limit)) < 0:
-            searched = len(self._buffer)
-            if searched >= limit:
-                raise LineTooLong(f"no end of line within {limit} bytes: raise the limit, or read with recv")
-            if not self._fill():
-                end = len(self._buffer) - 1
-                break
-        else:
-            me = entering()
-            return self._from_buffer(end + 1, me)
-        return self._from_buffer(end + 1, entering())
+        if limit < 1:
+            raise ValueError(f"readline: limit must be 1 or more, not {limit}")
+        me = entering()
+        end = self._buffer.find(b"\n", 0, limit)
+        if end < 0:
+            with _Reading(self, me):
+                end = self._find_end(me, limit)
+        return self._take(me, end + 1)
 
     def read_exactly(self, n: int) -> bytes:
         """Read `n` bytes. Waits until they have come.
@@ -151,10 +156,13 @@ class Stream:
         """
         if n < 0:
             raise ValueError(f"read_exactly: n must be 0 or more, not {n}")
-        while len(self._buffer) < n:
-            if not self._fill():
-                raise IncompleteRead(self._from_buffer(n, entering()), n)
-        return self._from_buffer(n, entering())
+        me = entering()
+        if len(self._buffer) < n:
+            with _Reading(self, me):
+                while len(self._buffer) < n:
+                    if not self._fill(me):
+                        raise IncompleteRead(self._cut(n), n)
+        return self._take(me, n)
 
     def __iter__(self) -> Iterator[bytes]:
         while line := self.readline():
@@ -168,35 +176,49 @@ class Stream:
         Raises:
             ConnectionError: the connection is broken.
             ClosedError: the stream is closed on this side, or its writing side has ended.
-            RuntimeError: another fiber is sending.
+            RuntimeError: another fiber is sending, or it belongs to another thread.
         """
         me = entering()
-        if self._broken is not None:
-            raise ClosedError(self._broken)
+        if me.kernel is not self._open_for:
+            self._refuse(me)
+        if type(data) is not bytes:
+            data = _bytes_of(data)
         sent = self._wire.send(data)
         if sent == len(data):
             me.credit -= 1
-            return
-        self._send_rest(me, data, sent)
+        else:
+            self._send_rest(me, data, sent or 0)
 
     def send_eof(self) -> None:
         """Say that nothing more will be sent; reading goes on. Never waits.
 
         Raises:
+            ConnectionError: the connection is broken.
             ClosedError: the stream is closed.
+            RuntimeError: another fiber is sending, or it belongs to another thread.
         """
         if self._wire.closed:
             raise ClosedError("the stream is closed")
-        if self._broken is None:
-            self._broken = "the writing side was ended with send_eof"
-            self._wire.end_writing()
+        self._kernel.check_thread(ELSEWHERE)
+        if self._open_for is None:
+            if isinstance(self._halted, str):
+                return
+            raise RuntimeError(f"fiber {self._halted.name!r} is still sending on this stream")
+        self._open_for, self._halted = None, "the writing side was ended with send_eof"
+        self._wire.end_writing()
 
     def close(self) -> None:
         """Close both directions. Never waits; closing twice does nothing more.
 
         A fiber that is reading or sending is told with ClosedError.
+
+        Raises:
+            RuntimeError: it belongs to another thread.
         """
-        self._wire.close()
+        if not self._wire.closed:
+            self._kernel.check_thread(ELSEWHERE)
+            self._wire.close()
+            self._buffer.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -204,43 +226,81 @@ class Stream:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._wire.close()
+        self.close()
 
     def __repr__(self) -> str:
         return f"<Stream {'closed, ' if self.closed else ''}{self.local} to {self.remote}>"
 
-    # Helpers.
+    # Reading: helpers.
 
-    def _read(self, me: Fiber, attempt: Any, argument: Any) -> Any:
-        self._check_kernel(me)
-        return me.kernel.finish_op(me, self._wire.reading, attempt, argument)
+    def _find_end(self, me: Fiber, limit: int) -> int:
+        """Read until there is an end of line; where it is."""
+        searched = 0
+        while (end := self._buffer.find(b"\n", searched, limit)) < 0:
+            searched = len(self._buffer)
+            if searched >= limit:
+                raise LineTooLong(f"no end of line within {limit} bytes: raise the limit, or read with recv")
+            if not self._fill(me):
+                return searched - 1
+        return end
 
-    def _fill(self) -> bool:
+    def _fill(self, me: Fiber) -> bool:
         """Read more into the buffer. False: there is no more."""
-        me = entering()
-        data = self._wire.recv(CHUNK)
+        if me.credit <= 0:
+            look_around(me)
+        data = self._take_in(CHUNK)
         if data is None:
-            data = self._read(me, self._wire.recv, CHUNK)
+            data = me.kernel.finish_op(me, self._wire.reading, self._take_in, CHUNK)
         else:
             me.credit -= 1
-        self._buffer += data
         return bool(data)
 
-    def _from_buffer(self, n: int, me: Fiber) -> bytes:
-        if self._wire.reading.waiter is not None:
-            raise RuntimeError(f"fiber {self._wire.reading.waiter.name!r} is already reading from this stream")
+    def _take_in(self, count: int) -> bytes | None:
+        """An attempt. What comes is in the buffer from that moment, whenever the fiber gets to run."""
+        data = self._wire.recv(count)
+        if data:
+            self._buffer += data
+        return data
+
+    def _take(self, me: Fiber, n: int) -> bytes:
+        """Out of the buffer, at most `n` bytes."""
+        self.check_reader(me)
         if n < 0:
             raise ValueError(f"recv: n must be 0 or more, not {n}")
         me.credit -= 1
+        return self._cut(n)
+
+    def _cut(self, n: int) -> bytes:
         data = bytes(memoryview(self._buffer)[:n])
         del self._buffer[:n]
         return data
 
-    def _send_rest(self, me: Fiber, data: Any, sent: int | None) -> None:
-        done = sent or 0
+    def check_reader(self, me: Fiber) -> None:
+        """Raise unless `me` may read now."""
+        if me.kernel is not self._kernel:
+            raise RuntimeError(ELSEWHERE)
+        if self._wire.closed:
+            raise ClosedError("the stream is closed")
+        reader = self._reader or self._wire.reading.waiter
+        if reader is not None:
+            raise RuntimeError(f"fiber {reader.name!r} is already reading from this stream: one fiber at a time")
+
+    # Writing: helpers.
+
+    def _refuse(self, me: Fiber) -> NoReturn:
+        """Nothing can be sent: say why."""
+        if me.kernel is not self._kernel:
+            raise RuntimeError(ELSEWHERE)
+        if self._wire.closed:
+            raise ClosedError("the stream is closed")
+        if isinstance(self._halted, str):
+            raise ClosedError(self._halted)
+        raise RuntimeError(f"fiber {self._halted.name!r} is already sending on this stream: one fiber at a time")
+
+    def _send_rest(self, me: Fiber, data: Any, done: int) -> None:
         wire = self._wire
-        self._check_kernel(me)
-        with memoryview(data).cast("B") as view:
+        self._open_for, self._halted = None, me
+        with memoryview(data) as view:
             try:
                 while done < len(view):
                     count = wire.send(view[done:])
@@ -249,9 +309,34 @@ class Stream:
                     done += count
             except BaseException as error:
                 if done:
-                    self._broken = f"a send was cut short after {done} of {len(view)} bytes by {type(error).__name__}"
+                    self._halted = f"a send was cut short after {done} of {len(view)} bytes by {type(error).__name__}"
+                else:
+                    self._open_for = self._kernel
                 raise
+        self._open_for, self._halted = self._kernel, ""
+        me.credit -= 1
 
-    def _check_kernel(self, me: Fiber) -> None:
-        if me.kernel is not self._kernel:
-            raise RuntimeError("this stream belongs to another thread: use it there")
+
+class _Reading:
+    """Around the waits of one word: nobody else may read in between."""
+
+    __slots__ = ("_stream",)
+
+    def __init__(self, stream: Stream, me: Fiber) -> None:
+        stream.check_reader(me)
+        stream._reader = me
+        self._stream = stream
+
+    def __enter__(self) -> None:
+        """Begun already."""
+
+    def __exit__(self, *_error: object) -> None:
+        self._stream._reader = None
+
+
+def _bytes_of(data: Any) -> memoryview:
+    """The bytes of anything bytes-like, one by one."""
+    view = memoryview(data)
+    if view.nbytes == 0:
+        return memoryview(bytearray())  # empty views cannot always be cast
+    return view.cast("B")
