@@ -64,3 +64,10 @@ def test_links_lead_somewhere() -> None:
         for target in LINK.findall(page.read_text()):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_file_is_on_the_map() -> None:
+    rooms = (ROOT / "ARCHITECTURE.md").read_text().split("## Rooms")[1].split("## ")[0]
+    named = set(re.findall(r"[a-z_]+", rooms))
+    files = {path.stem for path in (ROOT / "src/computicle").glob("*/*.py")} - {"__init__", "version"}
+    assert files <= named, f"not in ARCHITECTURE.md: {sorted(files - named)}"
