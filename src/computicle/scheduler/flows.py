@@ -8,19 +8,21 @@ Rules:
   1. One kernel a thread. `run` makes it, unless there is one, and closes what
      it made.
   2. In the implicit scope an unclaimed error is logged: nobody leaves that
-     scope, so nobody can be raised at.
-  3. A thread that ends cancels its fibers and waits until they have cleaned
+     scope, so nobody can be raised at. `run` without a main takes its fibers
+     over into the scope of the run, and there errors are raised.
+  3. A SystemExit or KeyboardInterrupt ends the run bare, with whatever else
+     went wrong in the log: it says how the program ends.
+  4. A thread that ends cancels its fibers and waits until they have cleaned
      up. The main thread, at interpreter exit, waits for them as a scope does,
      unless an uncaught error is what ends the program.
-  4. After a fork the child has a new kernel; the forking fiber is its main
-     fiber; all others are dropped as they stand, and nothing of theirs runs.
 
-Not here: scheduling (kernel.py), signals of the system (interrupts.py).
+Not here: scheduling (kernel.py), signals of the system (interrupts.py), the
+child's side of a fork (forks.py).
 """
 
 import atexit
+import functools
 import logging
-import os
 import sys
 import threading
 from collections import deque
@@ -32,12 +34,25 @@ from computicle.engine.op import Engine
 from computicle.engine.threads import in_helper_thread
 from computicle.scheduler.carrier import Carrier, here, is_own_flow
 from computicle.scheduler.fiber import Fiber, new_fiber
+from computicle.scheduler.interrupts import calls_out
 from computicle.scheduler.kernel import Kernel
 from computicle.scheduler.park import Runner
 from computicle.scheduler.region import Region
 from computicle.scheduler.scope import FreeScope, Scope
 
-__all__ = ["adopt", "close_flow", "run_apart", "run_main", "running", "stop_run"]
+__all__ = [
+    "BaseScope",
+    "RunScope",
+    "adopt",
+    "leave",
+    "make_main",
+    "rehome",
+    "run_apart",
+    "run_main",
+    "running",
+    "serve_flow",
+    "stop_run",
+]
 
 _log = logging.getLogger("computicle")
 
@@ -54,7 +69,33 @@ class BaseScope(FreeScope):
 class RunScope(Scope):
     """The scope of one `run`."""
 
-    __slots__ = ()
+    __slots__ = ("outside",)
+
+    def __init__(self, outside: Fiber) -> None:
+        super().__init__()
+        self.outside = outside  # the flow's main fiber before the run, and after it
+
+    def settle_errors(self, error: BaseException | None, *, absorbed: bool) -> bool:
+        end = _program_end(error)
+        if end is None:
+            return super().settle_errors(error, absorbed=absorbed)
+        errors, self.errors = self.errors, []
+        if end is not error:
+            assert isinstance(error, BaseExceptionGroup)
+            rest = error.split(lambda leaf: leaf is end)[1]
+            errors = [*([] if rest is None else [rest]), *errors]
+        for lost in errors:
+            _log.error("the run was ended by %r, and this had failed", end, exc_info=lost)
+        if end is error:
+            return False
+        raise end from None
+
+
+def _program_end(error: BaseException | None) -> BaseException | None:
+    """The SystemExit or KeyboardInterrupt that `error` is, or that lies in it."""
+    if isinstance(error, BaseExceptionGroup):
+        return next(filter(None, map(_program_end, error.exceptions)), None)
+    return error if isinstance(error, (SystemExit, KeyboardInterrupt)) else None
 
 
 def running() -> Fiber:
@@ -80,10 +121,16 @@ def adopt(engine: Engine | None = None, ready: deque[Runner] | None = None) -> F
         raise RuntimeError("words cannot be used in a greenlet that computicle has not made: use spawn")
     kernel = Kernel(choose_engine() if engine is None else engine, ready)
     kernel.base = BaseScope(kernel)
-    flow.fiber = kernel.main = make_main(kernel, flow, None)
-    kernel.interrupts.install()
-    _threads.keeper = _Keeper(kernel)
+    flow.fiber = make_main(kernel, flow, None)
+    serve_flow(kernel, flow.fiber)
     return kernel.main
+
+
+def serve_flow(kernel: Kernel, main: Fiber) -> None:
+    """Let a new kernel serve this thread from now on."""
+    kernel.main = main
+    kernel.interrupts.install()
+    _watch_thread()
 
 
 def make_main(kernel: Kernel, flow: Carrier, fn: Callable[..., Any] | None) -> Fiber:
@@ -100,7 +147,6 @@ def close_flow() -> None:
     kernel = flow.fiber.kernel
     kernel.interrupts.remove()
     del flow.fiber
-    _threads.keeper.kernel = None
     kernel.close()
 
 
@@ -115,23 +161,51 @@ def run_main(main: Callable[..., Any] | None, args: tuple[Any, ...], kwargs: dic
     if outside is not kernel.main:
         raise RuntimeError("run cannot be called inside a fiber: use spawn, or scope")
     me = make_main(kernel, flow, main)
-    value = None
     flow.fiber = kernel.main = me
-    scope = kernel.run_scope = RunScope()
+    scope = kernel.run_scope = RunScope(outside)
     try:
-        with scope:
-            if main is not None:
-                value = main(*args, **kwargs)
-            else:
-                wait_for_base(me)
+        return _run_in(scope, me, main, args, kwargs)
     finally:
         me.done = True
         kernel = me.kernel  # another one if the program has forked meanwhile
         kernel.run_scope = None
         flow.fiber = kernel.main = outside
-        if fresh:
-            close_flow()
+        outside.kernel, outside.ready = kernel, kernel.ready
+        try:
+            kernel.interrupts.raise_noted()
+        finally:
+            if fresh:
+                close_flow()
+
+
+@calls_out
+def _run_in(
+    scope: RunScope, me: Fiber, main: Callable[..., Any] | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    value = None
+    with scope:
+        if main is not None:
+            value = main(*args, **kwargs)
+        else:
+            base = me.kernel.base
+            for fiber in [*base.fibers]:
+                rehome(fiber, base, scope)
     return value
+
+
+def rehome(fiber: Fiber, old: Scope, new: Scope) -> None:
+    """Make a fiber of `old` one of `new`."""
+    if old.fibers.pop(fiber, fiber) is None:
+        new.fibers[fiber] = None
+    if fiber.outer is old:
+        fiber.outer = new
+    if fiber.scope is old:
+        fiber.scope = new
+    region: Region | None = fiber.region
+    while region is not None and region is not fiber:
+        if isinstance(region, Scope) and region.scope_outside is old:
+            region.scope_outside = new
+        region = region.outer
 
 
 def run_apart(
@@ -148,7 +222,6 @@ def run_apart(
         if outside.kernel.run_scope is not None or outside is not outside.kernel.main:
             raise RuntimeError("a simulation cannot be run inside run, nor in a fiber")
         del flow.fiber
-        keeper = _threads.keeper
     try:
         adopt(engine, ready)
         try:
@@ -158,16 +231,6 @@ def run_apart(
     finally:
         if outside is not None:
             flow.fiber = outside
-            _threads.keeper = keeper
-
-
-def wait_for_base(me: Fiber) -> None:
-    """`run()` without a main: run what was spawned before."""
-    while fiber := next(iter(me.kernel.base.fibers), None):
-        try:
-            fiber.join()
-        except Exception:
-            _log.error("fiber %r failed", fiber.name, exc_info=True)
 
 
 def stop_run() -> None:
@@ -185,25 +248,53 @@ def _own_flow() -> None:
 # The ends of threads and of the interpreter.
 
 
-class _Keeper:
-    """Dies with its thread, and ends the thread's fibers then."""
+class _LastWord:
+    """What a thread does before it ends: it ends its fibers.
 
-    def __init__(self, kernel: Kernel) -> None:
-        self.kernel: Kernel | None = kernel
+    The thread calls this where it calls its own `_delete`, as the last thing
+    while it is a whole thread. Should it not (some other library's thread, a
+    Python that has no such method), the finaliser of a threading.local does:
+    late, when current_thread() knows this thread no longer, but not too late.
+    """
+
+    def __init__(self, delete: Callable[[], None] | None) -> None:
+        self._delete = delete
+
+    def __call__(self) -> None:
+        try:
+            _leave_thread()
+        finally:
+            if self._delete is not None:
+                self._delete()
 
     def __del__(self) -> None:
-        kernel = self.kernel
-        if kernel is not None and threading.current_thread() is not threading.main_thread():
-            _leave(kernel, cancel=True)
+        _leave_thread()
 
 
 _threads = threading.local()
 
 
-def _leave(kernel: Kernel, *, cancel: bool) -> None:
+def _watch_thread() -> None:
+    """Have this thread end its fibers when it ends. For the main thread the interpreter's exit does that."""
+    if threading.get_ident() == threading.main_thread().ident or hasattr(_threads, "last_word"):
+        return
+    thread = threading.current_thread()
+    delete: Callable[[], None] | None = getattr(thread, "_delete", None)
+    _threads.last_word = _LastWord(delete)
+    if delete is not None:
+        thread._delete = _threads.last_word  # type: ignore[attr-defined]
+
+
+def _leave_thread() -> None:
+    fiber: Fiber | None = getattr(here(), "fiber", None)
+    if fiber is not None and fiber is fiber.kernel.main:
+        leave(fiber.kernel, cancel=True)
+
+
+def leave(kernel: Kernel, *, cancel: bool) -> None:
+    """Leave the implicit scope, and close the kernel. In its main fiber."""
     me = kernel.main
-    if here() is not me.runner:
-        return  # not this thread's: it was closed from elsewhere, with no way back in
+    assert here() is me.runner
     try:
         if cancel:
             kernel.base.cancel()
@@ -219,52 +310,4 @@ def _leave_at_exit() -> None:
     fiber: Fiber | None = getattr(here(), "fiber", None)
     if fiber is not None and is_own_flow(here()) and fiber is fiber.kernel.main:
         failed = getattr(sys, "last_value", None) is not None and not hasattr(sys, "ps1")
-        _leave(fiber.kernel, cancel=failed)
-
-
-# Forks.
-
-_dropped: list[Any] = []  # in a forked child: what must not be finalised, since that would run finally blocks
-
-
-def _after_fork_in_child() -> None:
-    fiber: Fiber | None = getattr(here(), "fiber", None)
-    if fiber is None:
-        return
-    old = fiber.kernel
-    _dropped.extend([old, *old.alive(), *old.ready])
-    old.ready.clear()
-    old.ready.append(_EndOfChild())  # what follows once a fiber other than main has returned in the child
-    old.interrupts.remove()
-    old.engine.close()
-    kernel = Kernel(choose_engine())
-    kernel.base = BaseScope(kernel)
-    kernel.main = fiber
-    region: Region = fiber.region
-    while region is not fiber:
-        if isinstance(region, Scope):
-            region.fibers = {}
-            region.kernel = kernel
-            if isinstance(region, RunScope):
-                kernel.run_scope = region
-        assert region.outer is not None
-        region = region.outer
-    if fiber.outer is not None:
-        fiber.outer = kernel.base
-        kernel.base.fibers[fiber] = None
-    fiber.kernel = kernel
-    fiber.ready = kernel.ready
-    kernel.interrupts.install()
-    _threads.keeper = _Keeper(kernel)
-
-
-class _EndOfChild:
-    """An entry of the dropped ready queue: the forking fiber has returned, and there is nothing to return to."""
-
-    def switch(self) -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)
+        leave(fiber.kernel, cancel=failed)

@@ -1,104 +1,174 @@
 """Interrupts: Ctrl-C and SIGTERM, brought to the main fiber at a safe place.
 
 A signal handler may run between any two bytecodes, inside the kernel too. So
-it only queues a note, and rings the engine awake; the note is read as an
-entry of the ready queue.
+it only notes what has come, as an entry of the ready queue, and rings the
+engine awake. Where it must raise on the spot, it looks for a spot where that
+breaks nothing of ours, and has itself called again until there is one.
 
 Rules:
   1. The first Ctrl-C is raised in the main fiber: at once if it is parked,
-     else at its next wait.
+     else at its next wait, or where its run ends.
   2. While that one has not got through (a busy loop), or the run is ending,
-     another one is raised on the spot, unless the spot is in this library.
-  3. SIGTERM ends the run cleanly: every fiber is cancelled, then `run` raises
-     SystemExit(143).
-  4. Handlers the program has installed are left alone, and what we installed
+     another one is raised on the spot, in whatever runs. Outside `run` the
+     first one is, if the thread's own flow is what runs.
+  3. A spot is good if it lies in the program's own code, called by it or by a
+     function marked `calls_out`: never in the middle of this library.
+  4. SIGTERM is treated alike. It becomes SystemExit(143): every fiber is
+     cancelled, and `run` raises it.
+  5. Handlers the program has installed are left alone, and what we installed
      is taken back.
+
+A handler of the program's own runs wherever it strikes. It may give signals;
+one that raises does so in whatever runs then, or in the main fiber if the
+kernel is asleep.
 
 Not here: how the main fiber is interrupted (kernel.py).
 """
 
+import _thread
 import contextlib
 import signal
 import threading
 from collections.abc import Callable
-from types import FrameType
-from typing import TYPE_CHECKING
+from types import CodeType, FrameType
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from computicle.scheduler.carrier import here
 
 if TYPE_CHECKING:
     from computicle.scheduler.kernel import Kernel
 
-__all__ = ["Interrupts"]
+__all__ = ["Interrupts", "calls_out"]
 
 EXIT_BY_SIGTERM = 128 + 15  # what a shell reports for a program ended by signal 15
 
+PROGRAMS = ("computicle.tools.", "computicle.testing.")  # ours, but written with the words, as programs are
 
-class _Note:
-    """An entry of the ready queue: raise something in the main fiber."""
+F = TypeVar("F", bound=Callable[..., Any])
+
+_calling_out: set[CodeType] = set()  # filled while modules are imported
+
+
+def calls_out(function: F) -> F:
+    """Mark a function of this library that calls the program's own, which may raise anything, at any point."""
+    _calling_out.add(function.__code__)  # type: ignore[attr-defined]
+    return function
+
+
+def is_good_spot(frame: FrameType | None) -> bool:
+    """True if raising in `frame` leaves nothing of ours half-done."""
+    spot = frame
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        if name.startswith("computicle.") and not name.startswith(PROGRAMS):
+            return frame is not spot and frame.f_code in _calling_out
+        frame = frame.f_back
+    return True
+
+
+class Interrupt:
+    """What one signal of the system means to a kernel. When it has come: an entry of the ready queue."""
 
     def __init__(self, kernel: "Kernel", make_error: Callable[[], BaseException]) -> None:
         self._kernel = kernel
         self._make_error = make_error
+        self._kind = type(make_error())
+        self.noted = False  # it has come, and the main fiber has not been told
+        self._insisting = False  # it has come again meanwhile
+        self._calling_again = False  # the handler has asked to be called again, at a better spot
 
     def switch(self) -> None:
-        self._kernel.interrupt_main(self._make_error())
+        """As an entry of the ready queue: tell the main fiber."""
+        self.deliver()
         self._kernel.ready.popleft().switch()
+
+    def deliver(self) -> None:
+        """Tell the main fiber, if it has not been told."""
+        if self.take_note():
+            self._kernel.interrupt_main(self._make_error())
+
+    def take_note(self) -> bool:
+        """True if it had come; it has got through now."""
+        noted, self.noted, self._insisting = self.noted, False, False
+        return noted
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """The handler."""
+        kernel = self._kernel
+        if self._calling_again:
+            self._calling_again = False
+            if not self.noted:
+                return  # it has got through meanwhile
+        elif self.noted or self._on_its_way() or (kernel.run_scope is not None and kernel.run_scope.cancelled):
+            self._insisting = True
+        if not self.noted:
+            self.noted = True
+            kernel.ready.append(self)
+            kernel.engine.wake_up()
+        in_own_flow = here() is kernel.main.runner
+        if self._insisting or (in_own_flow and kernel.run_scope is None):
+            if is_good_spot(frame):
+                self._insisting = False
+                self.noted = not in_own_flow  # raised elsewhere it may be swallowed: the main fiber is still told
+                raise self._make_error()
+            self._calling_again = True
+            _thread.interrupt_main(number)
+
+    def _on_its_way(self) -> bool:
+        """True if the main fiber has been told, and has not run since."""
+        return self._kernel.will_interrupt_main(self._kind)
 
 
 class Interrupts:
     """The handlers of one kernel, while it serves the main thread."""
 
+    serving: "ClassVar[Interrupts | None]" = None  # whose handlers are installed
+
     def __init__(self, kernel: "Kernel") -> None:
         self._kernel = kernel
-        self._waiting = False  # a Ctrl-C has come and not got through
-        self._note = _Note(kernel, KeyboardInterrupt)
-        self._sigterm_note = _Note(kernel, lambda: SystemExit(EXIT_BY_SIGTERM))
-        self._wakeup_before: int | None = None
-        self._installed: list[signal.Signals] = []
+        self._interrupts = {
+            signal.SIGINT: Interrupt(kernel, KeyboardInterrupt),
+            signal.SIGTERM: Interrupt(kernel, lambda: SystemExit(EXIT_BY_SIGTERM)),
+        }
+        self._handlers_before: dict[signal.Signals, Any] = {}  # of the signals taken over
+        self._bell: int | None = None  # the descriptor the system writes signals to
+        self._bell_before = -1
+        self._served_before: Interrupts | None = None
 
     def install(self) -> None:
         """Take over the signals nobody handles. Does nothing outside the main thread."""
-        if threading.current_thread() is not threading.main_thread():
+        if threading.get_ident() != threading.main_thread().ident:
             return
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, self._on_sigint)
-            self._installed.append(signal.SIGINT)
-        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, self._on_sigterm)
-            self._installed.append(signal.SIGTERM)
-        descriptor = self._kernel.engine.wake_descriptor()
-        if descriptor is not None:
-            self._wakeup_before = signal.set_wakeup_fd(descriptor, warn_on_full_buffer=False)
+        for number, unhandled in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+            handler = signal.getsignal(number)
+            # A kernel around this one (a simulation has one inside) sleeps as long as this one runs.
+            if handler is unhandled or isinstance(getattr(handler, "__self__", None), Interrupt):
+                self._handlers_before[number] = handler
+                signal.signal(number, self._interrupts[number].handle)
+        self._bell = self._kernel.engine.wake_descriptor()
+        if self._bell is not None:
+            self._bell_before = signal.set_wakeup_fd(self._bell, warn_on_full_buffer=False)
+        self._served_before, Interrupts.serving = Interrupts.serving, self
 
     def remove(self) -> None:
-        """Give back what `install` took."""
-        if self._wakeup_before is not None:
-            with contextlib.suppress(ValueError):  # what was there before has been closed meanwhile
-                signal.set_wakeup_fd(self._wakeup_before)
-            self._wakeup_before = None
-        ours = {signal.SIGINT: self._on_sigint, signal.SIGTERM: self._on_sigterm}
-        for number in self._installed:
-            if signal.getsignal(number) == ours[number]:
-                signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-        self._installed.clear()
+        """Give back what `install` took. Does nothing if it took nothing."""
+        if Interrupts.serving is not self:
+            return
+        Interrupts.serving, self._served_before = self._served_before, None
+        if self._bell is not None:
+            current = signal.set_wakeup_fd(-1)
+            # If somebody else has put theirs in its place, it stays. One from before may have been closed.
+            descriptor = self._bell_before if current == self._bell else current
+            with contextlib.suppress(ValueError, OSError):
+                signal.set_wakeup_fd(descriptor)
+            self._bell = None
+        for number, handler in self._handlers_before.items():
+            if signal.getsignal(number) == self._interrupts[number].handle:
+                signal.signal(number, handler)
+        self._handlers_before.clear()
 
-    def quiet(self) -> None:
-        """The kernel has nothing to do: whatever came has got through."""
-        self._waiting = False
-
-    def _on_sigint(self, _number: int, frame: FrameType | None) -> None:
-        kernel = self._kernel
-        ours = frame is not None and frame.f_globals.get("__name__", "").startswith("computicle.")
-        plain_flow = kernel.run_scope is None and here() is kernel.main.runner
-        ending = kernel.run_scope is not None and kernel.run_scope.cancelled
-        if (self._waiting or ending or plain_flow) and not ours:
-            raise KeyboardInterrupt
-        self._waiting = True
-        kernel.ready.append(self._note)
-
-    def _on_sigterm(self, _number: int, _frame: FrameType | None) -> None:
-        kernel = self._kernel
-        if kernel.run_scope is None and here() is kernel.main.runner:
-            raise SystemExit(EXIT_BY_SIGTERM)
-        kernel.ready.append(self._sigterm_note)
+    def raise_noted(self) -> None:
+        """Raise what has come and not got through. For the main fiber, where its run ends."""
+        for interrupt in self._interrupts.values():
+            if interrupt.take_note():
+                raise interrupt._make_error()

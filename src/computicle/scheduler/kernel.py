@@ -29,7 +29,7 @@ from computicle.scheduler.carrier import Carrier, here
 from computicle.scheduler.crew import Crew
 from computicle.scheduler.errors import Cancelled, Deadlock
 from computicle.scheduler.fiber import Fiber, new_fiber
-from computicle.scheduler.interrupts import Interrupts
+from computicle.scheduler.interrupts import Interrupts, calls_out
 from computicle.scheduler.park import Runner, interrupt, park, wake
 from computicle.scheduler.predicates import Predicates, Watch
 from computicle.scheduler.report import describe
@@ -86,7 +86,7 @@ class Kernel:
             except BaseException as error:
                 # A signal handler has raised in here: that is for the main fiber.
                 self.hub.fiber = self.nobody
-                self.interrupt_main(error)
+                self.interrupt_main(self._collect_before(error))
             self._tick.begin_turn()
             self.ready.popleft().switch()
 
@@ -108,7 +108,6 @@ class Kernel:
 
     def _idle(self) -> None:
         """Nothing is ready: sleep in the engine until something is."""
-        self.interrupts.quiet()
         while not self.ready:
             deadline = self.timers.next_deadline()
             if deadline is not None:
@@ -125,16 +124,24 @@ class Kernel:
         """Take what the engine has finished, and what is due."""
         finished = self.engine.poll(timeout)
         while finished:
-            op = finished.popleft()
+            op = finished[0]
             fiber: Fiber | None = op.waiter
-            if fiber is None:
-                continue  # called off after it had finished
-            op.waiter = op.argument = None
-            fiber.why = None
-            fiber.value, op.result = op.result, None
-            fiber.error, op.error = op.error, None
-            fiber.ready.append(fiber.runner)
+            if fiber is not None:  # else it was called off after it had finished
+                op.waiter = op.argument = None
+                fiber.why = None
+                fiber.value, op.result = op.result, None
+                fiber.error, op.error = op.error, None
+                fiber.ready.append(fiber.runner)
+            finished.popleft()  # only now: a signal handler that raises in between has lost nothing
         self.timers.fire(self.now())
+
+    def _collect_before(self, error: BaseException) -> BaseException:
+        """A look was cut short by `error`: first give out what has finished, for an interruption would withdraw it."""
+        try:
+            self._collect(0.0)
+        except BaseException as another:
+            return another
+        return error
 
     # Fibers.
 
@@ -143,17 +150,25 @@ class Kernel:
         self._unborn = fiber
         self.hub.switch()
 
+    @calls_out
     def _carry(self) -> None:
         """What a carrier runs: one fiber after the other."""
         carrier = here()
         ready, crew, nobody, finish = self.ready, self.crew, self.nobody, self.finish
         while (fiber := carrier.fiber) is not nobody:
             try:
+                args = fiber.args
+                # Calls without a star take no C frame: quicker to switch, and half a KiB smaller while parked.
                 if fiber.kwargs is not None:
-                    value = fiber.fn(*fiber.args, **fiber.kwargs)
+                    value = fiber.fn(*args, **fiber.kwargs)
+                elif not args:
+                    value = fiber.fn()
+                elif len(args) == 1:
+                    value = fiber.fn(args[0])
+                elif len(args) == 2:
+                    value = fiber.fn(args[0], args[1])
                 else:
-                    # A call without a star keeps the stack one C frame shallower: quicker to switch, and smaller.
-                    value = fiber.fn(*fiber.args) if fiber.args else fiber.fn()
+                    value = fiber.fn(*args)
             except BaseException as error:
                 finish(fiber, None, error)
             else:
@@ -161,7 +176,7 @@ class Kernel:
                 del value
             carrier.fiber = nobody
             carrier.gr_context = None
-            del fiber
+            del fiber, args
             crew.idle.append(carrier)
             if len(crew.idle) > crew.idle_max:
                 self.hub.switch()
@@ -217,11 +232,17 @@ class Kernel:
     def interrupt_main(self, error: BaseException) -> None:
         """Raise `error` in the main fiber: at its current wait, or at its next."""
         main = self.main
+        if self.will_interrupt_main(type(error)):
+            return  # once is enough
         if main.why is not None:
             interrupt(main, error)
         else:
             self._pending = error
             main.limit = main.credit = 0
+
+    def will_interrupt_main(self, kind: type[BaseException]) -> bool:
+        """True if an error of this kind is on its way to the main fiber, which has not run since."""
+        return isinstance(self.main.error, kind) or isinstance(self._pending, kind)
 
     def has_pending(self, fiber: Fiber) -> bool:
         """True if an interruption waits for `fiber` to wait."""

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 
+from computicle.scheduler.interrupts import calls_out
 from computicle.scheduler.park import Opening, arrive, interrupt, look_around, park, wake
 from computicle.scheduler.timers import Expiry, Timer
 
@@ -89,6 +90,7 @@ class Watch(Opening):
         finally:
             self.end()
 
+    @calls_out
     def ask(self) -> Any:
         """Evaluate it in the running fiber, which may not wait meanwhile."""
         me = self.fiber
@@ -169,6 +171,7 @@ class Predicates:
         if self.watches.pop(watch, None) is not None:
             self._asked = None
 
+    @calls_out
     def sweep(self, asker: "Carrier") -> None:
         """Ask each one, standing in for its fiber; wake those found true."""
         self.beaten.clear()
