@@ -16,6 +16,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar
 
+import computicle.scheduler.forks  # noqa: F401  # it sees to what a forked child does first
 from computicle.engine.op import ClosedError
 from computicle.net.connect import connect
 from computicle.net.listener import Listener, listen
@@ -27,6 +28,7 @@ from computicle.scheduler.crowd import gather_all, race_all
 from computicle.scheduler.errors import Cancelled, Deadlock, FiberCancelled
 from computicle.scheduler.fiber import Fiber, new_fiber
 from computicle.scheduler.flows import adopt, run_main, running, stop_run
+from computicle.scheduler.interrupts import calls_out
 from computicle.scheduler.local import FiberLocal
 from computicle.scheduler.locks import Lock, Semaphore
 from computicle.scheduler.park import arrive, look_around, park
@@ -226,11 +228,13 @@ def _first_alarm(
     return fiber
 
 
+@calls_out
 def _after_alarm(fn: Callable[[], Any]) -> Any:
     arrive(here().fiber)
     return fn()
 
 
+@calls_out
 def _on_beat(fn: Callable[[], Any], period: float, start: float) -> None:
     me = here().fiber
     arrive(me)
@@ -324,11 +328,13 @@ def _on_predicate(
     return fiber
 
 
+@calls_out
 def _once_true(watch: Watch, fn: Callable[[], Any]) -> Any:
     watch.first(here().fiber)
     return fn()
 
 
+@calls_out
 def _each_time_true(watch: Watch, fn: Callable[[], Any]) -> None:
     me = here().fiber
     watch.first(me)
@@ -428,13 +434,15 @@ def _takes_value(fn: Callable[..., Any]) -> bool:
 
 
 def _without_value(fn: Callable[[], Any]) -> Callable[[Any], Any]:
-    return lambda _value: fn()
+    return calls_out(lambda _value: fn())
 
 
+@calls_out
 def _one_signal(call: Callable[[Any], Any]) -> Any:
     return call(arrive(here().fiber))
 
 
+@calls_out
 def _each_signal(subscription: Subscription, call: Callable[[Any], Any]) -> None:
     try:
         call(arrive(here().fiber))

@@ -113,6 +113,10 @@ class ReadinessEngine:
 
     def close(self) -> None:
         self._threads.close()
+        self.abandon()
+
+    def abandon(self) -> None:
+        # Nothing of the threads: in a forked child there are none, and their lock may be held for ever.
         for wire in [*self._wires.values()]:
             wire.close()
         self._poller.close()

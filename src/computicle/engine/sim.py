@@ -84,6 +84,9 @@ class SimEngine:
             port.close()
         self._events.clear()
 
+    def abandon(self) -> None:
+        """It has nothing that a fork would share."""
+
     # The network.
 
     def connect(self, address: Address) -> SimWire:

@@ -22,6 +22,7 @@ from computicle.net.listener import Listener, listen
 from computicle.net.stream import Stream
 from computicle.scheduler.errors import Cancelled
 from computicle.scheduler.fiber import Fiber
+from computicle.scheduler.interrupts import calls_out
 from computicle.scheduler.locks import Semaphore
 from computicle.scheduler.scope import FreeScope
 from computicle.scheduler.timers import sleep_for
@@ -83,6 +84,7 @@ def serve(
                 stream.close()
 
 
+@calls_out
 def _handle(handler: Callable[[Stream], Any], stream: Stream, streams: set[Stream], room: Semaphore) -> None:
     try:
         handler(stream)

@@ -15,6 +15,7 @@ from typing import Any
 
 from computicle.scheduler.errors import FiberCancelled
 from computicle.scheduler.fiber import Fiber
+from computicle.scheduler.interrupts import calls_out
 from computicle.scheduler.park import look_around
 from computicle.scheduler.region import Region
 from computicle.scheduler.scope import Scope
@@ -65,6 +66,7 @@ def race_all(me: Fiber, fns: tuple[Callable[[], Any], ...]) -> Any:
     """`race`, once its arguments are known to be good."""
     won: list[Any] = []
 
+    @calls_out
     def entrant(fn: Callable[[], Any]) -> None:
         value = fn()
         if not won:

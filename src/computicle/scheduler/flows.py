@@ -10,9 +10,7 @@ Rules:
   2. In the implicit scope an unclaimed error is logged: nobody leaves that
      scope, so nobody can be raised at. `run` without a main takes its fibers
      over into the scope of the run, and there errors are raised.
-  3. A SystemExit or KeyboardInterrupt ends the run bare, with whatever else
-     went wrong in the log: it says how the program ends.
-  4. A thread that ends cancels its fibers and waits until they have cleaned
+  3. A thread that ends cancels its fibers and waits until they have cleaned
      up. The main thread, at interpreter exit, waits for them as a scope does,
      unless an uncaught error is what ends the program.
 
@@ -21,7 +19,6 @@ child's side of a fork (forks.py).
 """
 
 import atexit
-import functools
 import logging
 import sys
 import threading
@@ -74,28 +71,6 @@ class RunScope(Scope):
     def __init__(self, outside: Fiber) -> None:
         super().__init__()
         self.outside = outside  # the flow's main fiber before the run, and after it
-
-    def settle_errors(self, error: BaseException | None, *, absorbed: bool) -> bool:
-        end = _program_end(error)
-        if end is None:
-            return super().settle_errors(error, absorbed=absorbed)
-        errors, self.errors = self.errors, []
-        if end is not error:
-            assert isinstance(error, BaseExceptionGroup)
-            rest = error.split(lambda leaf: leaf is end)[1]
-            errors = [*([] if rest is None else [rest]), *errors]
-        for lost in errors:
-            _log.error("the run was ended by %r, and this had failed", end, exc_info=lost)
-        if end is error:
-            return False
-        raise end from None
-
-
-def _program_end(error: BaseException | None) -> BaseException | None:
-    """The SystemExit or KeyboardInterrupt that `error` is, or that lies in it."""
-    if isinstance(error, BaseExceptionGroup):
-        return next(filter(None, map(_program_end, error.exceptions)), None)
-    return error if isinstance(error, (SystemExit, KeyboardInterrupt)) else None
 
 
 def running() -> Fiber:
@@ -248,41 +223,43 @@ def _own_flow() -> None:
 # The ends of threads and of the interpreter.
 
 
-class _LastWord:
-    """What a thread does before it ends: it ends its fibers.
+class _LastResort:
+    """Ends a thread's fibers when the thread's locals are cleared. In no other thread, and not at the exit."""
 
-    The thread calls this where it calls its own `_delete`, as the last thing
-    while it is a whole thread. Should it not (some other library's thread, a
-    Python that has no such method), the finaliser of a threading.local does:
-    late, when current_thread() knows this thread no longer, but not too late.
-    """
-
-    def __init__(self, delete: Callable[[], None] | None) -> None:
-        self._delete = delete
-
-    def __call__(self) -> None:
-        try:
-            _leave_thread()
-        finally:
-            if self._delete is not None:
-                self._delete()
+    def __init__(self) -> None:
+        self._thread = threading.get_ident()
 
     def __del__(self) -> None:
-        _leave_thread()
+        if self._thread == threading.get_ident() and not sys.is_finalizing():
+            _leave_thread()
 
 
 _threads = threading.local()
 
 
 def _watch_thread() -> None:
-    """Have this thread end its fibers when it ends. For the main thread the interpreter's exit does that."""
-    if threading.get_ident() == threading.main_thread().ident or hasattr(_threads, "last_word"):
+    """Have this thread end its fibers when it ends. For the main thread the interpreter's exit does that.
+
+    A thread calls its own `_delete` as the last thing while it is a whole
+    thread, so we step in there. Should it not (some other library's thread,
+    a Python without that method), the finaliser of a threading.local does:
+    late, when current_thread() does not know this thread any more.
+    """
+    if threading.get_ident() == threading.main_thread().ident or hasattr(_threads, "last_resort"):
         return
-    thread = threading.current_thread()
+    _threads.last_resort = _LastResort()
+    thread: Any = threading.current_thread()
     delete: Callable[[], None] | None = getattr(thread, "_delete", None)
-    _threads.last_word = _LastWord(delete)
-    if delete is not None:
-        thread._delete = _threads.last_word  # type: ignore[attr-defined]
+    if delete is None:
+        return
+
+    def leave_and_delete() -> None:
+        try:
+            _leave_thread()
+        finally:
+            delete()
+
+    thread._delete = leave_and_delete
 
 
 def _leave_thread() -> None:

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Interrupts", "calls_out"]
 
-EXIT_BY_SIGTERM = 128 + 15  # what a shell reports for a program ended by signal 15
+EXIT_BY_SIGINT = 128 + 2  # what a shell reports for a program ended by Ctrl-C
+EXIT_BY_SIGTERM = 128 + 15  # and by signal 15
 
 PROGRAMS = ("computicle.tools.", "computicle.testing.")  # ours, but written with the words, as programs are
 
@@ -51,7 +52,7 @@ _calling_out: set[CodeType] = set()  # filled while modules are imported
 
 def calls_out(function: F) -> F:
     """Mark a function of this library that calls the program's own, which may raise anything, at any point."""
-    _calling_out.add(function.__code__)  # type: ignore[attr-defined]
+    _calling_out.add(function.__code__)
     return function
 
 
@@ -112,7 +113,7 @@ class Interrupt:
                 self.noted = not in_own_flow  # raised elsewhere it may be swallowed: the main fiber is still told
                 raise self._make_error()
             self._calling_again = True
-            _thread.interrupt_main(number)
+            _thread.interrupt_main(signal.Signals(number))
 
     def _on_its_way(self) -> bool:
         """True if the main fiber has been told, and has not run since."""

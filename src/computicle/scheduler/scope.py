@@ -270,6 +270,13 @@ class Deadline(Hosted):
             kernel.timers.add(due, self._timer)
         return self
 
+    def move(self, kernel: "Kernel") -> None:
+        """Its fiber goes on in a forked child, on another kernel: so does its timer."""
+        assert self._timer is not None
+        if self._timer.timers is not None:
+            self._timer.cancel()
+            kernel.timers.add(self._timer.deadline, self._timer)
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
     ) -> bool:

@@ -1,0 +1,110 @@
+"""Forks: what the child of an os.fork has, and what it has not.
+
+Rules:
+  1. The forking fiber goes on in the child, as the main fiber of a new kernel.
+  2. All others are dropped as they stand: nothing of theirs ever runs there,
+     finally blocks included, not even when the child ends.
+  3. The child closes its copies of our descriptors, and says nothing to
+     anybody else who holds them: the parent is not disturbed.
+  4. Where the forking fiber has nothing to return to (its main fiber was
+     dropped), the child ends with it, like a program whose main has returned;
+     but without exit hooks, which are the parent's.
+
+Not here: the parent's side: it notices nothing.
+"""
+
+import contextlib
+import os
+import sys
+from typing import Any
+
+from computicle.engine.choose import choose_engine
+from computicle.scheduler.carrier import here
+from computicle.scheduler.errors import Cancelled
+from computicle.scheduler.fiber import Fiber
+from computicle.scheduler.flows import BaseScope, RunScope, leave, make_main, rehome, serve_flow
+from computicle.scheduler.interrupts import EXIT_BY_SIGINT, Interrupts
+from computicle.scheduler.kernel import Kernel
+from computicle.scheduler.region import Region
+from computicle.scheduler.scope import Deadline, Scope
+
+__all__: list[str] = []
+
+_dropped: list[Any] = []  # what must not be finalised, since that would run finally blocks
+
+
+def _after_fork_in_child() -> None:
+    while Interrupts.serving is not None:
+        Interrupts.serving.remove()
+    fiber: Fiber | None = getattr(here(), "fiber", None)
+    if fiber is None:
+        return
+    old = fiber.kernel
+    _dropped.extend([old, *old.alive(), *old.ready])
+    old.ready.clear()
+    old.ready.append(_EndOfChild(fiber))
+    old.engine.abandon()
+    if fiber.runner is not here():
+        return  # a predicate has forked: the child ends after it
+    kernel = Kernel(choose_engine())
+    kernel.base = BaseScope(kernel)
+    _move(fiber, kernel)
+    serve_flow(kernel, fiber)
+    old.main = fiber  # so that nothing the child does reaches the one that was dropped
+
+
+def _move(fiber: Fiber, kernel: Kernel) -> None:
+    """Give a fiber that goes on another kernel."""
+    old = fiber.kernel
+    home = old.base if fiber.outer is None else fiber.outer
+    assert isinstance(home, Scope)
+    region: Region = fiber.region
+    while region is not fiber:
+        if isinstance(region, Scope):
+            region.fibers = {}
+            region.kernel = kernel
+        if isinstance(region, RunScope):
+            kernel.run_scope = region
+            _move(region.outside, kernel)
+        if isinstance(region, Deadline):
+            region.move(kernel)
+        assert region.outer is not None
+        region = region.outer
+    rehome(fiber, home, kernel.base)
+    fiber.kernel = kernel
+    fiber.ready = kernel.ready
+
+
+class _EndOfChild:
+    """An entry of the dropped ready queue: the forking fiber has ended, and nothing else is left."""
+
+    def __init__(self, fiber: Fiber) -> None:
+        self._fiber = fiber
+
+    def switch(self) -> None:
+        status = 1
+        try:
+            status = _exit_status(self._fiber.error)
+            flow = here()
+            kernel = self._fiber.kernel
+            flow.fiber = kernel.main = make_main(kernel, flow, None)
+            leave(kernel, cancel=status != 0)
+        finally:
+            for file in (sys.stdout, sys.stderr):
+                with contextlib.suppress(Exception):
+                    file.flush()
+            os._exit(status)
+
+
+def _exit_status(error: BaseException | None) -> int:
+    if isinstance(error, SystemExit):
+        if error.code is None or isinstance(error.code, int):
+            return (error.code or 0) & 0xFF
+        sys.stderr.write(f"{error.code}\n")
+        return 1
+    if isinstance(error, KeyboardInterrupt):
+        return EXIT_BY_SIGINT
+    return 0 if error is None or isinstance(error, Cancelled) else 1
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
