@@ -185,6 +185,8 @@ class ReadinessEngine:
     def _forget(self, wire: SocketWire | SocketPort) -> None:
         """It is being closed: closing unregisters it, and whoever waits on it is told."""
         self._wires.pop(wire.descriptor, None)
+        if self._busy_hint is wire:
+            self._busy_hint = None
         for op in (wire.reading, wire.writing):
             if op.waiter is not None:
                 op.error = ClosedError(f"closed while waiting for {op}")

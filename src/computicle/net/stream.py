@@ -277,10 +277,10 @@ class Stream:
 
     def check_reader(self, me: Fiber) -> None:
         """Raise unless `me` may read now."""
-        if me.kernel is not self._kernel:
-            raise RuntimeError(ELSEWHERE)
         if self._wire.closed:
             raise ClosedError("the stream is closed")
+        if me.kernel is not self._kernel:
+            raise RuntimeError(ELSEWHERE)
         reader = self._reader or self._wire.reading.waiter
         if reader is not None:
             raise RuntimeError(f"fiber {reader.name!r} is already reading from this stream: one fiber at a time")
@@ -289,10 +289,10 @@ class Stream:
 
     def _refuse(self, me: Fiber) -> NoReturn:
         """Nothing can be sent: say why."""
-        if me.kernel is not self._kernel:
-            raise RuntimeError(ELSEWHERE)
         if self._wire.closed:
             raise ClosedError("the stream is closed")
+        if me.kernel is not self._kernel:
+            raise RuntimeError(ELSEWHERE)
         if isinstance(self._halted, str):
             raise ClosedError(self._halted)
         raise RuntimeError(f"fiber {self._halted.name!r} is already sending on this stream: one fiber at a time")
