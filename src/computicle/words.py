@@ -178,7 +178,7 @@ def sleep(seconds: float) -> None:
     Args:
         seconds: zero or more; math.inf sleeps until cancelled.
     """
-    checked_seconds("sleep", "seconds", seconds)
+    seconds = checked_seconds("sleep", "seconds", seconds)
     me = entering()
     if seconds == 0:
         yield_()
@@ -191,7 +191,7 @@ def sleep(seconds: float) -> None:
 def delay(fn: Callable[[], Any], seconds: float) -> Fiber:
     """Call `fn()` once, `seconds` from now, in a fiber of its own. Never waits."""
     checked_callable("delay", "fn", fn)
-    checked_seconds("delay", "seconds", seconds)
+    seconds = checked_seconds("delay", "seconds", seconds)
     return _first_alarm(running(), fn, seconds, _after_alarm, (fn,))
 
 
@@ -208,7 +208,8 @@ def periodic(fn: Callable[[], Any], seconds: float) -> Fiber:
         The Fiber: cancel it to end the beat.
     """
     checked_callable("periodic", "fn", fn)
-    if checked_seconds("periodic", "seconds", seconds) == 0:
+    seconds = checked_seconds("periodic", "seconds", seconds)
+    if seconds == 0:
         raise ValueError("periodic: seconds must be more than zero")
     me = running()
     return _first_alarm(me, fn, seconds, _on_beat, (fn, seconds, me.kernel.now()))
@@ -309,9 +310,12 @@ def whenever(predicate: Callable[[], Any], fn: Callable[[], Any], *, every: floa
 
 
 def _checked_beat(word: str, every: float | None) -> float | None:
-    if every is not None and checked_seconds(word, "every", every) == 0:
+    if every is None:
+        return None
+    every = checked_seconds(word, "every", every)
+    if every == 0:
         raise ValueError(f"{word}: every must be more than zero seconds")
-    return None if every == math.inf else every
+    return every if every < math.inf else None
 
 
 def _on_predicate(
@@ -377,13 +381,13 @@ def on_signal(fn: Callable[..., Any], name: Hashable, *, every: bool = False) ->
     checked_callable("on_signal", "fn", fn)
     _checked_name("on_signal", name)
     me = running()
-    call = fn if _takes_value(fn) else _without_value(fn)
+    takes = _takes_value(fn)
     if every:
         subscription = Subscription(me.kernel.signals.waiters(name))
-        fiber = me.scope.make(_each_signal, (subscription, call), {}, _name(fn))
+        fiber = me.scope.make(_each_signal, (subscription, fn, takes), {}, _name(fn))
         subscription.await_first(fiber)
     else:
-        fiber = me.scope.make(_one_signal, (call,), {}, _name(fn))
+        fiber = me.scope.make(_one_signal, (fn, takes), {}, _name(fn))
         me.kernel.signals.await_first(fiber, name)
     return fiber
 
@@ -433,21 +437,22 @@ def _takes_value(fn: Callable[..., Any]) -> bool:
     )
 
 
-def _without_value(fn: Callable[[], Any]) -> Callable[[Any], Any]:
-    return calls_out(lambda _value: fn())
+@calls_out
+def _one_signal(fn: Callable[..., Any], takes: bool) -> Any:
+    value = arrive(here().fiber)
+    return fn(value) if takes else fn()
 
 
 @calls_out
-def _one_signal(call: Callable[[Any], Any]) -> Any:
-    return call(arrive(here().fiber))
-
-
-@calls_out
-def _each_signal(subscription: Subscription, call: Callable[[Any], Any]) -> None:
+def _each_signal(subscription: Subscription, fn: Callable[..., Any], takes: bool) -> None:
     try:
-        call(arrive(here().fiber))
+        value = arrive(here().fiber)
         while True:
-            call(subscription.next(entering()))
+            if takes:
+                fn(value)
+            else:
+                fn()
+            value = subscription.next(entering())
     finally:
         subscription.end()
 

@@ -105,8 +105,11 @@ class Fiber(Region):
             if not frame.f_globals.get("__name__", "").startswith("computicle."):
                 return f"{frame.f_code.co_filename}:{frame.f_lineno}"
             frame = frame.f_back
-        code: CodeType | None = getattr(self.fn, "__code__", None)
-        return f"{code.co_filename}:{code.co_firstlineno}" if code is not None else "(not started)"
+        for fn in (self.fn, *self.args):  # a word's own function is given the program's
+            code: CodeType | None = getattr(fn, "__code__", None)
+            if code is not None and not (fn.__module__ or "").startswith("computicle."):
+                return f"{code.co_filename}:{code.co_firstlineno}"
+        return "(not started)"
 
     def join(self, timeout: float | None = None) -> Any:
         """Wait until it has ended; its value, or its error raised here.

@@ -271,7 +271,8 @@ class Kernel:
                     fiber.cancel()
                 if self.ready:  # else shields hold them back
                     return
-        error = Deadlock(f"nothing can happen any more, and {len(alive)} fibers wait:\n{describe(alive)}")
+        count = f"{len(alive)} fibers wait" if len(alive) > 1 else "1 fiber waits"
+        error = Deadlock(f"nothing can happen any more, and {count}:\n{describe(alive)}")
         leaving = self.main.why
         if isinstance(leaving, Scope) and leaving.cancelled:
             # Cancelled already: only shields hold these back, and nothing is left that could end their wait.

@@ -40,9 +40,10 @@ def checked_seconds(word: str, name: str, seconds: Any) -> float:
 
 def checked_timeout(word: str, timeout: Any) -> float | None:
     """`timeout` in seconds, or None (math.inf, too) for as long as it takes."""
-    if timeout is None or checked_seconds(word, "timeout", timeout) == math.inf:
+    if timeout is None:
         return None
-    return timeout  # type: ignore[no-any-return]
+    seconds = checked_seconds(word, "timeout", timeout)
+    return seconds if seconds < math.inf else None
 
 
 def checked_callable(word: str, name: str, fn: Any) -> Callable[..., Any]:

@@ -1,0 +1,170 @@
+# mypy: disable-error-code="func-returns-value"
+"""The ends of a run: stop, and SystemExit in any fiber."""
+
+import logging
+
+import pytest
+
+import computicle
+from computicle import *
+from tests.conftest import World
+from tests.contract.helpers import fail, failing, forever, raises_group
+
+
+class TestStop:
+    def test_ends_everything(self, world: World) -> None:
+        log: list[str] = []
+
+        def waiter() -> None:
+            try:
+                wait_signal("never")
+            finally:
+                log.append("clean")
+
+        def main() -> str:
+            spawn(waiter)
+            delay(stop, 5)
+            try:
+                forever()
+            finally:
+                log.append("main")
+            return "unreached"
+
+        assert world.run(main) is None
+        assert sorted(log) == ["clean", "main"]
+
+    def test_mains_value_is_kept_if_it_had_returned(self, world: World) -> None:
+        def main() -> str:
+            spawn(forever)
+            delay(stop, 5)
+            return "value"
+
+        assert world.run(main) == "value"
+
+    def test_never_gives_way(self, world: World) -> None:
+        log: list[str] = []
+
+        def main() -> None:
+            spawn(lambda: log.append("other"))
+            stop()
+            assert log == []
+
+        world.run(main)
+        assert log == []  # it had not begun
+
+    def test_errors_of_the_clean_up_come_out(self, world: World) -> None:
+        error = ValueError()
+
+        def child() -> None:
+            try:
+                forever()
+            finally:
+                raise error
+
+        def main() -> None:
+            spawn(child)
+            yield_()
+            stop()
+
+        with raises_group(error):
+            world.run(main)
+
+    def test_needs_a_run(self) -> None:
+        with pytest.raises(RuntimeError, match="no run"):
+            computicle.stop()
+
+
+class TestSystemExit:
+    """In any fiber it ends the run."""
+
+    def test_of_main(self, world: World) -> None:
+        with pytest.raises(SystemExit):
+            world.run(failing(SystemExit(3)))
+
+    def test_of_a_fiber_while_main_waits(self, world: World) -> None:
+        log: list[str] = []
+
+        def other() -> None:
+            try:
+                forever()
+            finally:
+                log.append("clean")
+
+        def main() -> None:
+            spawn(other)
+            spawn(fail, SystemExit(3))
+            forever()
+
+        with pytest.raises(SystemExit) as caught:
+            world.run(main)
+        assert caught.value.code == 3
+        assert log == ["clean"]
+
+    def test_of_a_fiber_while_main_leaves(self, world: World) -> None:
+        def main() -> None:
+            spawn(forever)
+            delay(failing(SystemExit(3)), 1)
+
+        with pytest.raises(SystemExit):
+            world.run(main)
+
+    @pytest.mark.parametrize("others", [0, 1])
+    def test_of_a_fiber_while_main_is_ready_and_never_waits_again(self, world: World, others: int) -> None:
+        def main() -> str:
+            for _ in range(others):
+                spawn(forever)
+            spawn(fail, SystemExit(3))
+            yield_()
+            return "value"
+
+        with pytest.raises(SystemExit):
+            world.run(main)
+
+    def test_of_a_fiber_while_main_is_ready_and_leaves_an_inner_scope(self, world: World) -> None:
+        log: list[str] = []
+
+        def main() -> None:
+            with scope() as s:
+                s.spawn(forever)
+                s.spawn(fail, SystemExit(3))
+                yield_()
+            log.append("unreached")
+
+        with pytest.raises(SystemExit):
+            world.run(main)
+        assert log == []
+
+    def test_deep_in_nested_scopes(self, world: World) -> None:
+        def nested(depth: int) -> None:
+            if depth == 0:
+                raise SystemExit(4)
+            with scope() as s:
+                s.spawn(nested, depth - 1)
+
+        def main() -> None:
+            spawn(nested, 5)
+            forever()
+
+        with pytest.raises(SystemExit):
+            world.run(main)
+
+    def test_other_errors_are_not_lost_beside_it(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+        error, end = ValueError(), SystemExit(3)
+
+        def child() -> None:
+            try:
+                forever()
+            finally:
+                raise error
+
+        def main() -> None:
+            spawn(child)
+            spawn(fail, end)
+            forever()
+
+        with pytest.raises(BaseException) as caught, caplog.at_level(logging.ERROR, "computicle"):
+            world.run(main)
+        raised = caught.value.exceptions if isinstance(caught.value, BaseExceptionGroup) else (caught.value,)
+        logged = [record.exc_info[1] for record in caplog.records if record.exc_info]
+        assert raised[0] is end
+        assert error in [*raised, *logged]

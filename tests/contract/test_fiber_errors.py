@@ -1,0 +1,117 @@
+# mypy: disable-error-code="func-returns-value"
+"""Where the errors of fibers go (law 3)."""
+
+import pytest
+
+from computicle import *
+from tests.conftest import World
+from tests.contract.helpers import fail, raises_group, turns
+
+
+class TestErrors:
+    """To whoever waits; else to the scope; never nowhere, never to both."""
+
+    def test_to_the_joiner_only(self, world: World) -> None:
+        error = ValueError()
+
+        def main() -> str:
+            with pytest.raises(ValueError) as caught:
+                spawn(lambda: sleep(1) or fail(error)).join()
+            assert caught.value is error
+            return "fine"
+
+        assert world.run(main) == "fine"
+
+    def test_to_every_joiner(self, world: World) -> None:
+        caught: list[BaseException] = []
+        error = ValueError()
+
+        def joiner(fiber: Fiber) -> None:
+            try:
+                fiber.join()
+            except ValueError as reason:
+                caught.append(reason)
+
+        def main() -> None:
+            fiber = spawn(lambda: sleep(1) or fail(error))
+            for _ in range(3):
+                spawn(joiner, fiber)
+
+        world.run(main)
+        assert caught == [error] * 3
+
+    def test_through_select_it_is_claimed_too(self, world: World) -> None:
+        def main() -> str:
+            fiber = spawn(lambda: sleep(1) or fail(ValueError()))
+            with pytest.raises(ValueError):
+                select(Channel(0), fiber)
+            return "fine"
+
+        assert world.run(main) == "fine"
+
+    def test_a_joiner_that_gave_up_does_not_claim(self, world: World) -> None:
+        error = ValueError()
+
+        def main() -> None:
+            fiber = spawn(lambda: sleep(5) or fail(error))
+            with pytest.raises(TimeoutError):
+                fiber.join(1)
+            with move_on_after(1):
+                fiber.join()
+            with pytest.raises(TimeoutError):
+                select(fiber, timeout=1)
+
+        with raises_group(error):
+            world.run(main)
+
+    def test_a_cancelled_joiner_does_not_claim(self, world: World) -> None:
+        error = ValueError()
+
+        def main() -> None:
+            fiber = spawn(lambda: sleep(5) or fail(error))
+            joiner = spawn(fiber.join)
+            sleep(1)
+            joiner.cancel()
+
+        with raises_group(error):
+            world.run(main)
+
+    def test_a_joiner_that_comes_too_late_gets_it_as_well_as_the_scope(self, world: World) -> None:
+        error = ValueError()
+
+        def main() -> None:
+            with raises_group(error), scope() as s:
+                fiber = s.spawn(fail, error)
+            with pytest.raises(ValueError):
+                fiber.join()
+
+        world.run(main)
+
+    def test_the_joiners_own_failure_goes_on_to_its_scope(self, world: World) -> None:
+        error = ValueError()
+
+        def main() -> None:
+            with scope() as s:
+                fiber = s.spawn(lambda: sleep(1) or fail(error))
+                s.spawn(fiber.join)
+
+        with raises_group(error):
+            world.run(main)
+
+    def test_the_traceback_begins_in_the_programs_own_code(self, world: World) -> None:
+        def main() -> None:
+            fiber = spawn(fail, ValueError())
+            turns()
+            assert fiber.error is not None
+            trace = fiber.error.__traceback__
+            assert trace is not None
+            assert trace.tb_frame.f_code is fail.__code__
+
+        with pytest.raises(ExceptionGroup):
+            world.run(main)
+
+    @pytest.mark.parametrize("kind", [GeneratorExit, KeyError, type("Odd", (BaseException,), {})])
+    def test_of_any_kind(self, world: World, kind: type[BaseException]) -> None:
+        error = kind()
+        with raises_group(error):
+            world.run(lambda: spawn(fail, error))
