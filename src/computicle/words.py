@@ -33,7 +33,7 @@ from computicle.scheduler.local import FiberLocal
 from computicle.scheduler.locks import Lock, Semaphore
 from computicle.scheduler.park import arrive, look_around, park
 from computicle.scheduler.predicates import Watch
-from computicle.scheduler.scope import Deadline, Scope, Shield
+from computicle.scheduler.scope import Deadline, FailAfter, Scope, Shield
 from computicle.scheduler.select import select_from
 from computicle.scheduler.signals import Subscription
 from computicle.scheduler.timers import Alarm, sleep_for
@@ -471,14 +471,14 @@ def scope() -> Scope:
     return Scope()
 
 
-def fail_after(seconds: float) -> Deadline:
+def fail_after(seconds: float) -> FailAfter:
     """`with fail_after(2):` cuts short what this fiber does inside after 2 seconds, with TimeoutError.
 
     Its deadline does not reach fibers spawned inside.
     """
     checked_seconds("fail_after", "seconds", seconds)
     running()
-    return Deadline(seconds, fails=True)
+    return FailAfter(seconds)
 
 
 def move_on_after(seconds: float) -> Deadline:
@@ -488,7 +488,7 @@ def move_on_after(seconds: float) -> Deadline:
     """
     checked_seconds("move_on_after", "seconds", seconds)
     running()
-    return Deadline(seconds, fails=False)
+    return Deadline(seconds)
 
 
 def shield() -> Shield:

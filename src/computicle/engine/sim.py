@@ -98,7 +98,7 @@ class SimEngine:
         if not isinstance(address, str) and address[1] == 0:
             taken = {port.local[1] for port in self.ports.values()}
             number = next(number for number in self._free_ports if number not in taken)
-            address = (address[0], number, *address[2:])
+            address = (address[0], number, 0, 0) if len(address) == 4 else (address[0], number)
         if address in self.ports:
             raise OSError(errno.EADDRINUSE, "Address already in use")
         port = self.ports[address] = SimPort(self, address, backlog)

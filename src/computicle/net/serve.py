@@ -90,14 +90,22 @@ def _handle(handler: Callable[[Stream], Any], stream: Stream, streams: set[Strea
         handler(stream)
     except (Cancelled, SystemExit, KeyboardInterrupt):
         raise
-    except ConnectionError as error:
-        _log.info("connection from %s ended: %s", stream.remote, error)
-    except BaseException:
-        _log.exception("the handler of the connection from %s failed", stream.remote)
+    except BaseException as error:
+        if _is_disconnection(error):
+            _log.info("connection from %s ended: %s", stream.remote, error)
+        else:
+            _log.exception("the handler of the connection from %s failed", stream.remote)
     finally:
         stream.close()
         streams.discard(stream)
         room.release()
+
+
+def _is_disconnection(error: BaseException) -> bool:
+    """True for a lost connection, and for a group of nothing else."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(_is_disconnection, error.exceptions))
+    return isinstance(error, ConnectionError)
 
 
 def _accept(me: Fiber, listener: Listener) -> Stream:

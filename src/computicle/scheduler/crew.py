@@ -2,12 +2,13 @@
 
 A carrier that has finished its fiber is kept for the next. How many are kept
 follows from how many are busy, so that a burst does not hold its memory for
-good. Those too many are ended together, in the order they were made: their
-stacks lie in that order, and giving memory back at random costs the system
-twice as much.
+good. Those too many are ended when nothing else is to be done, and in the
+order they were made: their stacks lie in that order, and giving memory back
+at random costs the system twice as much.
 
 Rules:
-  1. Idle carriers are at most three times the busy ones, and a few hundred.
+  1. When the kernel sleeps, idle carriers are at most three times the busy
+     ones, and a few hundred.
   2. Only the hub makes carriers and ends them.
 
 Not here: what a carrier runs (kernel.py).
@@ -33,7 +34,7 @@ class Crew:
         self._made = 0
         self._total = 0  # made and not ended
         self.idle: list[Carrier] = []  # the last to become idle, whose memory is warm, is taken first
-        self.idle_max = IDLE_MIN  # with more, the one that finds out has the hub call `trim`
+        self.idle_max = IDLE_MIN  # with more, the hub calls `trim` before it sleeps
 
     def make(self) -> Carrier:
         """A new carrier, busy from the start."""
@@ -57,9 +58,9 @@ class Crew:
 
     def close(self) -> None:
         """End them all. None is busy."""
-        idle, self.idle = self.idle, []
-        idle.sort(key=lambda carrier: carrier.number)
-        self._end(idle)
+        self.idle.sort(key=lambda carrier: carrier.number)
+        self._end(self.idle)
+        self.idle.clear()
 
     def _end(self, carriers: list[Carrier]) -> None:
         self._total -= len(carriers)

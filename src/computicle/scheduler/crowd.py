@@ -53,8 +53,9 @@ class Crowd(Scope):
 
 def gather_all(me: Fiber, fns: tuple[Callable[[], Any], ...]) -> list[Any]:
     """`gather`, once its arguments are known to be good."""
+    fibers: list[Fiber] = []
     with Crowd() as crowd:
-        fibers = [crowd.begin(fn, (), {}, None) for fn in fns]
+        fibers.extend(crowd.begin(fn, (), {}, None) for fn in fns)
     crowd.raise_first()
     for fiber in fibers:
         if fiber.error is not None:
@@ -73,12 +74,12 @@ def race_all(me: Fiber, fns: tuple[Callable[[], Any], ...]) -> Any:
             won.append(value)
             crowd.cancel()
 
+    fibers: list[Fiber] = []
     with Crowd() as crowd:
-        for fn in fns:
-            fiber = crowd.begin(entrant, (fn,), {}, getattr(fn, "__qualname__", None))
+        fibers.extend(crowd.begin(entrant, (fn,), {}, getattr(fn, "__qualname__", None)) for fn in fns)
     crowd.raise_first()
     if not won:
-        _decided_by_cancellation(me, fiber)
+        _decided_by_cancellation(me, fibers[0])
     return won[0]
 
 

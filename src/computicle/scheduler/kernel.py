@@ -71,15 +71,11 @@ class Kernel:
         self.hub.fiber = self.nobody
         while True:
             if self._unborn is not None:
-                fiber, self._unborn = self._unborn, None
                 # Made here, at the hub's constant depth: carriers made on top of each other would use up the stack.
                 carrier = self.crew.make()
-                fiber.board(carrier)
+                self._unborn.board(carrier)
+                self._unborn = None  # no variable here keeps it, or all it has, until the next one comes
                 carrier.switch()
-                continue
-            if len(self.crew.idle) > self.crew.idle_max:
-                self.crew.trim()
-                self.ready.popleft().switch()
                 continue
             try:
                 self._look()
@@ -108,6 +104,8 @@ class Kernel:
 
     def _idle(self) -> None:
         """Nothing is ready: sleep in the engine until something is."""
+        if len(self.crew.idle) > self.crew.idle_max:
+            self.crew.trim()
         while not self.ready:
             deadline = self.timers.next_deadline()
             if deadline is not None:
@@ -154,10 +152,10 @@ class Kernel:
     def _carry(self) -> None:
         """What a carrier runs: one fiber after the other."""
         carrier = here()
-        ready, crew, nobody, finish = self.ready, self.crew, self.nobody, self.finish
+        ready, idle, nobody, finish = self.ready, self.crew.idle, self.nobody, self.finish
         while (fiber := carrier.fiber) is not nobody:
+            args = fiber.args
             try:
-                args = fiber.args
                 # Calls without a star take no C frame: quicker to switch, and half a KiB smaller while parked.
                 if fiber.kwargs is not None:
                     value = fiber.fn(*args, **fiber.kwargs)
@@ -177,11 +175,8 @@ class Kernel:
             carrier.fiber = nobody
             carrier.gr_context = None
             del fiber, args
-            crew.idle.append(carrier)
-            if len(crew.idle) > crew.idle_max:
-                self.hub.switch()
-            else:
-                ready.popleft().switch()
+            idle.append(carrier)
+            ready.popleft().switch()
 
     def finish(self, fiber: Fiber, value: Any, error: BaseException | None) -> None:
         """It has ended: keep its outcome, tell who waits, let go of the rest."""

@@ -65,18 +65,12 @@ class Region:
             strike(fiber)
 
     def reach(self) -> "list[Fiber]":
-        """Every fiber that has this region around it, hosts before their members."""
-        found: list[Fiber] = []
+        """Every fiber that has this region around it: hosts before their members, those in order of spawning."""
         host = self.host_fiber()
-        if host is None:
-            stack = list(self.members())
-        else:
-            found.append(host)
-            stack = _members_within(host, self)
-        while stack:
-            fiber = stack.pop()
-            found.append(fiber)
-            stack.extend(_members_within(fiber, fiber))
+        found = list(self.members()) if host is None else [host, *_members_within(host, self)]
+        for fiber in found:  # which grows while we go through it
+            if fiber is not host:
+                found.extend(_members_within(fiber, fiber))
         return found
 
 

@@ -30,7 +30,7 @@ from computicle.scheduler.timers import Timer
 if TYPE_CHECKING:
     from computicle.scheduler.kernel import Kernel
 
-__all__ = ["Deadline", "FreeScope", "Scope", "Shield"]
+__all__ = ["Deadline", "FailAfter", "FreeScope", "Scope", "Shield"]
 
 
 class Due(Timer):
@@ -117,7 +117,7 @@ class Scope(Hosted):
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
-    ) -> bool:
+    ) -> bool | None:  # not bool: it swallows only what its own cancel() has raised
         absorbed = self.close(error)
         return self.settle_errors(None if absorbed else error, absorbed=absorbed)
 
@@ -251,19 +251,18 @@ class FreeScope(Scope):
 class Deadline(Hosted):
     """Cancels what its fiber does inside it, once the time has come."""
 
-    __slots__ = ("_fails", "_seconds", "_timer", "expired")
+    __slots__ = ("_timer", "expired", "seconds")
 
-    def __init__(self, seconds: float, *, fails: bool) -> None:
+    def __init__(self, seconds: float) -> None:
         super().__init__()
-        self._seconds = seconds
-        self._fails = fails
+        self.seconds = seconds
         self._timer: Due | None = None
         self.expired = False  # True once the deadline has cut something short
 
     def __enter__(self) -> Self:
         me = here().fiber
         kernel = me.kernel
-        due = kernel.now() + self._seconds
+        due = kernel.now() + self.seconds
         self.enter(me)
         self._timer = Due(self)
         if due != math.inf:
@@ -283,11 +282,21 @@ class Deadline(Hosted):
         assert self._timer is not None
         self._timer.cancel()
         absorbed = self.leave(error)
-        if absorbed:
-            self.expired = True
-            if self._fails:
-                raise TimeoutError(f"not done within {self._seconds:g} s") from None
+        self.expired = absorbed
         return absorbed
+
+
+class FailAfter(Deadline):
+    """A deadline that fails when it has cut something short."""
+
+    __slots__ = ()
+
+    # None, not bool: type checkers may take it that what follows is reached only if the body was.
+    def __exit__(  # type: ignore[override]
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if super().__exit__(kind, error, traceback):
+            raise TimeoutError(f"not done within {self.seconds:g} s") from None
 
 
 class Shield(Hosted):
@@ -304,5 +313,5 @@ class Shield(Hosted):
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
-    ) -> bool:
+    ) -> bool | None:
         return self.leave(error)
