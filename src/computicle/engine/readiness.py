@@ -61,6 +61,10 @@ class ReadinessEngine:
         self._unsure, unsure = True, self._unsure
         events = self._poller.poll(timeout)
         self._asleep = False
+        if unsure:
+            self._recover()
+            self._unsure = False
+            return finished
         wires = self._wires
         for descriptor, mask in events:
             wire = wires.get(descriptor)
@@ -80,8 +84,6 @@ class ReadinessEngine:
                 op = wire.writing
                 if op.waiter is not None and op.run():
                     finished.append(op)
-        if unsure:
-            self._recover()
         self._unsure = False
         return finished
 
@@ -212,7 +214,7 @@ class ReadinessEngine:
         finished = set(self._finished.copy())
         self._drain_bell()
         for wire in self._wires.values():
-            wire.readable = True
+            wire.readable = wire.ended = True
             if isinstance(wire, SocketWire):
                 wire.writable = True
             for op in (wire.reading, wire.writing):
