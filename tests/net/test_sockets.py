@@ -317,7 +317,7 @@ def test_a_connect_that_is_interrupted_leaves_no_descriptor() -> None:
         run(main)
 
 
-def test_what_is_left_open_ends_with_the_run() -> None:
+def test_what_is_left_open_ends_with_its_kernel() -> None:
     kept: list[Any] = []
 
     def main() -> None:
@@ -325,7 +325,7 @@ def test_what_is_left_open_ends_with_the_run() -> None:
         kept.extend([listener, connect("127.0.0.1", listener.port), listener.accept()])
 
     with no_descriptor_left():
-        run(main)
+        run_apart(ReadinessEngine(), None, main, (), {})
     listener, near, far = kept
     assert listener.closed and near.closed and far.closed
     for left in kept:

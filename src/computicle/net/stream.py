@@ -28,6 +28,7 @@ LINE_MAX = 65_536  # bytes in a line, unless readline is told otherwise
 CHUNK = 65_536  # bytes asked for at once when filling the buffer
 
 ELSEWHERE = "this stream belongs to another thread: use it there"
+ENDED = "the writing side was ended with send_eof"
 
 
 class LineTooLong(ValueError):
@@ -200,12 +201,11 @@ class Stream:
         if self._wire.closed:
             raise ClosedError("the stream is closed")
         self._kernel.check_thread(ELSEWHERE)
-        if self._open_for is None:
-            if isinstance(self._halted, str):
-                return
+        if isinstance(self._halted, Fiber):
             raise RuntimeError(f"fiber {self._halted.name!r} is still sending on this stream")
-        self._open_for, self._halted = None, "the writing side was ended with send_eof"
-        self._wire.end_writing()
+        if self._halted != ENDED:
+            self._open_for, self._halted = None, ENDED
+            self._wire.end_writing()
 
     def close(self) -> None:
         """Close both directions. Never waits; closing twice does nothing more.
