@@ -18,7 +18,8 @@ Not here: what to do once it is true (words.py).
 
 from collections.abc import Callable
 from contextvars import Context, copy_context
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from computicle.scheduler.interrupts import calls_out
 from computicle.scheduler.park import Opening, arrive, interrupt, look_around, park, wake
@@ -34,13 +35,13 @@ __all__ = ["Predicates", "Watch"]
 class Watch(Opening):
     """One fiber's wait for one predicate."""
 
-    __slots__ = ("beat", "context", "expiry", "fiber", "predicate", "predicates")
+    __slots__ = ("beat", "expiry", "fiber", "predicate", "predicates", "question")
 
     def __init__(self, fiber: "Fiber", predicate: Callable[[], Any], every: float | None) -> None:
         self.fiber = fiber
         self.predicate = predicate
         self.predicates = fiber.kernel.predicates
-        self.context: Context | None = None  # None: an empty one, so any empty one will do
+        self.question = predicate  # what the kernel asks: with the waiter's context variables around it, if it has any
         self.beat = _Beat(self, every) if every is not None else None
         self.expiry: Expiry | None = None
 
@@ -63,7 +64,8 @@ class Watch(Opening):
 
     def stand(self, fiber: "Fiber", context: Context | None) -> None:
         """Be asked from now on. The caller parks the fiber."""
-        self.context = context or None
+        if context:
+            self.question = partial(_in_context, fiber.kernel.hub, context, self.predicate)
         fiber.why = self
         fiber.limit = fiber.credit = 0  # while it is asked, any word that may wait must look around
         self.predicates.add(self)
@@ -114,7 +116,6 @@ class Watch(Opening):
 
     def call_off(self, fiber: "Fiber") -> None:
         self.predicates.discard(self)
-        self.predicate = _asked_no_more  # a sweep may be on its way here
         if fiber.runner is fiber:
             self.end()  # it has not begun, and nobody else will
         fiber.why = None
@@ -128,6 +129,15 @@ class Watch(Opening):
 
 def _asked_no_more() -> bool:
     return False
+
+
+@calls_out
+def _in_context(asker: "Carrier", context: Context, predicate: Callable[[], Any]) -> Any:
+    asker.gr_context = context
+    try:
+        return predicate()
+    finally:
+        asker.gr_context = None
 
 
 class _Beat(Timer):
@@ -150,13 +160,17 @@ class _Beat(Timer):
         self.start()
 
 
+Asked: TypeAlias = "tuple[Fiber, Callable[[], Any], Watch]"
+
+
 class Predicates:
     """The predicates of one kernel."""
 
     def __init__(self) -> None:
         self.watches: dict[Watch, bool] = {}  # in order of waiting; False: found true, not yet confirmed
         self.beaten: list[Watch] = []  # their beat has come since the last sweep
-        self._asked: tuple[Watch, ...] | None = ()  # who is asked in a sweep; None: to be made anew
+        self._asked: list[Asked] | None = []  # who is asked in a sweep; None: to be made anew
+        self._being_asked: list[Asked] = []  # by the sweep that is on
 
     def add(self, watch: Watch) -> None:
         self.watches[watch] = True
@@ -170,37 +184,35 @@ class Predicates:
     def discard(self, watch: Watch) -> None:
         if self.watches.pop(watch, None) is not None:
             self._asked = None
+            for place, asked in enumerate(self._being_asked):
+                if asked[2] is watch:  # a predicate has called another one off: it is asked no more
+                    self._being_asked[place] = (watch.fiber, _asked_no_more, watch)
 
-    @calls_out
     def sweep(self, asker: "Carrier") -> None:
         """Ask each one, standing in for its fiber; wake those found true."""
         self.beaten.clear()
         if self._asked is None:
-            self._asked = tuple(watch for watch, standing in self.watches.items() if standing)
+            self._asked = [(watch.fiber, watch.question, watch) for watch, standing in self.watches.items() if standing]
         self._ask(asker, self._asked)
 
     def sweep_beaten(self, asker: "Carrier") -> None:
         """Nothing has run: ask only those whose beat has come."""
-        beaten = tuple(watch for watch in self.beaten if watch.fiber.why is watch)
+        beaten = [(watch.fiber, watch.question, watch) for watch in self.beaten if watch.fiber.why is watch]
         self.beaten.clear()
         self._ask(asker, beaten)
 
-    def _ask(self, asker: "Carrier", watches: "tuple[Watch, ...]") -> None:
-        for watch in watches:
-            # The loop is bare on purpose: a thousand false predicates are to cost at most 60 us (bench/predicates.py).
-            asker.fiber = watch.fiber
+    @calls_out
+    def _ask(self, asker: "Carrier", asked: list[Asked]) -> None:
+        self._being_asked = asked
+        # Bare on purpose: a thousand false predicates are to cost at most 60 us (bench/predicates.py), and
+        # unpacking into place takes a quarter off that.
+        for asker.fiber, question, watch in asked:
             try:
-                if watch.context is None:
-                    if watch.predicate():
-                        self._found(watch)
-                else:
-                    asker.gr_context = watch.context
-                    if watch.predicate():
-                        self._found(watch)
-                    asker.gr_context = None
+                if question():
+                    self._found(watch)
             except BaseException as error:
-                asker.gr_context = None
                 self._raised(watch, error)
+        self._being_asked = []
 
     def _found(self, watch: Watch) -> None:
         fiber = watch.fiber
