@@ -96,9 +96,10 @@ def adopt(engine: Engine | None = None, ready: deque[Runner] | None = None) -> F
         raise RuntimeError("words cannot be used in a greenlet that computicle has not made: use spawn")
     kernel = Kernel(choose_engine() if engine is None else engine, ready)
     kernel.base = BaseScope(kernel)
-    flow.fiber = make_main(kernel, flow, None)
-    serve_flow(kernel, flow.fiber)
-    return kernel.main
+    main = make_main(kernel, flow, None)
+    serve_flow(kernel, main)
+    flow.fiber = main  # only now: interrupted before, nothing has happened
+    return main
 
 
 def serve_flow(kernel: Kernel, main: Fiber) -> None:
@@ -120,9 +121,10 @@ def close_flow() -> None:
     """End this thread's kernel. Its fibers have ended."""
     flow = here()
     kernel = flow.fiber.kernel
-    kernel.interrupts.remove()
+    kernel.interrupts.unplug()
     del flow.fiber
     kernel.close()
+    kernel.interrupts.remove()  # only now: until here nothing is raised in the middle of this
 
 
 def run_main(main: Callable[..., Any] | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -146,11 +148,9 @@ def run_main(main: Callable[..., Any] | None, args: tuple[Any, ...], kwargs: dic
         kernel.run_scope = None
         flow.fiber = kernel.main = outside
         outside.kernel, outside.ready = kernel, kernel.ready
-        try:
-            kernel.interrupts.raise_noted()
-        finally:
-            if fresh:
-                close_flow()
+        if fresh:
+            close_flow()
+        kernel.interrupts.raise_noted()
 
 
 @calls_out

@@ -3,7 +3,7 @@
 A signal handler may run between any two bytecodes, inside the kernel too. So
 it only notes what has come, as an entry of the ready queue, and rings the
 engine awake. Where it must raise on the spot, it looks for a spot where that
-breaks nothing of ours, and has itself called again until there is one.
+breaks nothing of ours, and has itself called again and again until there is one.
 
 Rules:
   1. The first Ctrl-C is raised in the main fiber: at once if it is parked,
@@ -29,6 +29,7 @@ import _thread
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -43,17 +44,36 @@ __all__ = ["Interrupts", "calls_out"]
 EXIT_BY_SIGINT = 128 + 2  # what a shell reports for a program ended by Ctrl-C
 EXIT_BY_SIGTERM = 128 + 15  # and by signal 15
 
+REPEAT_S = 0.001  # until the handler is called at another spot, once it must raise
+
 PROGRAMS = ("computicle.tools.", "computicle.testing.")  # ours, but written with the words, as programs are
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_calling_out: set[CodeType] = set()  # filled while modules are imported
+_calling_out: dict[CodeType, range] = {}  # filled while modules are imported
 
 
 def calls_out(function: F) -> F:
-    """Mark a function of this library that calls the program's own, which may raise anything, at any point."""
-    _calling_out.add(function.__code__)
+    """Mark a function of this library that calls the program's own.
+
+    It does so in its first try or with block, and copes with any error there
+    at any point; or it has none, and does so anywhere.
+    """
+    _calling_out[function.__code__] = _first_block(function.__code__)
     return function
+
+
+def _first_block(code: CodeType) -> range:
+    """The bytecode offsets of its first try or with block; all of them if there is none."""
+    numbers: list[int] = []
+    for byte in code.co_exceptiontable:  # numbers of six bits a byte, the highest first; 64 says that more follow
+        if numbers and more:
+            numbers[-1] = numbers[-1] << 6 | byte & 63
+        else:
+            numbers.append(byte & 63)
+        more = byte & 64
+    start, length = numbers[:2] or (0, len(code.co_code) // 2)
+    return range(start * 2, (start + length) * 2)
 
 
 def is_good_spot(frame: FrameType | None) -> bool:
@@ -62,7 +82,7 @@ def is_good_spot(frame: FrameType | None) -> bool:
     while frame is not None:
         name = frame.f_globals.get("__name__", "")
         if name.startswith("computicle.") and not name.startswith(PROGRAMS):
-            return frame is not spot and frame.f_code in _calling_out
+            return frame is not spot and frame.f_lasti in _calling_out.get(frame.f_code, ())
         frame = frame.f_back
     return True
 
@@ -76,29 +96,36 @@ class Interrupt:
         self._kind = type(make_error())
         self.noted = False  # it has come, and the main fiber has not been told
         self._insisting = False  # it has come again meanwhile
-        self._calling_again = False  # the handler has asked to be called again, at a better spot
+        self._repeating = False  # a thread has the handler called again and again; any thread reads
+        self._repeated = False  # the next call is that thread's doing; that thread sets it, the handler resets it
 
     def switch(self) -> None:
         """As an entry of the ready queue: tell the main fiber."""
-        self.deliver()
-        self._kernel.ready.popleft().switch()
-
-    def deliver(self) -> None:
-        """Tell the main fiber, if it has not been told."""
         if self.take_note():
             self._kernel.interrupt_main(self._make_error())
+        self._kernel.ready.popleft().switch()
 
     def take_note(self) -> bool:
         """True if it had come; it has got through now."""
-        noted, self.noted, self._insisting = self.noted, False, False
+        noted, self.noted = self.noted, False
+        self._insisting = self._repeating = False
         return noted
+
+    def stop_repeating(self) -> None:
+        """Whatever has come stays noted, and is not raised on the spot any more."""
+        self._repeating = False
+
+    def raise_noted(self) -> None:
+        """Raise what has come and not got through."""
+        if self.take_note():
+            raise self._make_error()
 
     def handle(self, number: int, frame: FrameType | None) -> None:
         """The handler."""
         kernel = self._kernel
-        if self._calling_again:
-            self._calling_again = False
-            if not self.noted:
+        if self._repeated:
+            self._repeated = False
+            if not self._repeating:
                 return  # it has got through meanwhile
         elif self.noted or self._on_its_way() or (kernel.run_scope is not None and kernel.run_scope.cancelled):
             self._insisting = True
@@ -107,13 +134,25 @@ class Interrupt:
             kernel.ready.append(self)
             kernel.engine.wake_up()
         in_own_flow = here() is kernel.main.runner
-        if self._insisting or (in_own_flow and kernel.run_scope is None):
-            if is_good_spot(frame):
-                self._insisting = False
-                self.noted = not in_own_flow  # raised elsewhere it may be swallowed: the main fiber is still told
-                raise self._make_error()
-            self._calling_again = True
-            _thread.interrupt_main(signal.Signals(number))
+        if not self._insisting and (kernel.run_scope is not None or not in_own_flow):
+            self._repeating = False
+        elif is_good_spot(frame):
+            self._insisting = self._repeating = False
+            self.noted = not in_own_flow  # raised elsewhere it may be swallowed: the main fiber is still told
+            raise self._make_error()
+        elif not self._repeating:
+            self._repeating = True
+            with contextlib.suppress(RuntimeError):  # no more threads: the next Ctrl-C tries again
+                _thread.start_new_thread(self._repeat, (signal.Signals(number),))
+
+    def _repeat(self, number: signal.Signals) -> None:
+        """In a thread of its own: have the handler called, at other spots."""
+        while self._repeating:
+            time.sleep(REPEAT_S)
+            # From here on the interpreter does not change threads before the call has been made.
+            if self._repeating:
+                self._repeated = True
+                _thread.interrupt_main(number)
 
     def _on_its_way(self) -> bool:
         """True if the main fiber has been told, and has not run since."""
@@ -151,25 +190,29 @@ class Interrupts:
             self._bell_before = signal.set_wakeup_fd(self._bell, warn_on_full_buffer=False)
         self._served_before, Interrupts.serving = Interrupts.serving, self
 
+    def unplug(self) -> None:
+        """Have the system ring the engine no more."""
+        if self._bell is None:
+            return
+        bell, self._bell = self._bell, None
+        current = signal.set_wakeup_fd(-1)
+        # If somebody else has put theirs in its place, it stays. One from before may have been closed.
+        with contextlib.suppress(ValueError, OSError):
+            signal.set_wakeup_fd(self._bell_before if current == bell else current)
+
     def remove(self) -> None:
         """Give back what `install` took. Does nothing if it took nothing."""
         if Interrupts.serving is not self:
             return
-        Interrupts.serving, self._served_before = self._served_before, None
-        if self._bell is not None:
-            current = signal.set_wakeup_fd(-1)
-            # If somebody else has put theirs in its place, it stays. One from before may have been closed.
-            descriptor = self._bell_before if current == self._bell else current
-            with contextlib.suppress(ValueError, OSError):
-                signal.set_wakeup_fd(descriptor)
-            self._bell = None
-        for number, handler in self._handlers_before.items():
-            if signal.getsignal(number) == self._interrupts[number].handle:
-                signal.signal(number, handler)
-        self._handlers_before.clear()
+        self.unplug()
+        for interrupt in self._interrupts.values():
+            interrupt.stop_repeating()
+        Interrupts.serving = self._served_before
+        for number in reversed(self._interrupts):  # SIGINT last: from there on it is raised on the spot
+            if number in self._handlers_before and signal.getsignal(number) == self._interrupts[number].handle:
+                signal.signal(number, self._handlers_before.pop(number))
 
     def raise_noted(self) -> None:
         """Raise what has come and not got through. For the main fiber, where its run ends."""
         for interrupt in self._interrupts.values():
-            if interrupt.take_note():
-                raise interrupt._make_error()
+            interrupt.raise_noted()
