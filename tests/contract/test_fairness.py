@@ -1,0 +1,288 @@
+# mypy: disable-error-code="func-returns-value"
+"""Where switches happen (law 1), and who comes next (law 10)."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from computicle import *
+from computicle.engine.op import Op
+from computicle.engine.sim import SimEngine
+from computicle.scheduler.flows import run_apart
+from computicle.testing import simulate
+from tests.conftest import World
+from tests.contract.helpers import forever, turns
+
+NEVER: dict[str, Callable[[Any], Any]] = {
+    "spawn": lambda _: spawn(forever),
+    "scope.spawn": lambda s: s.spawn(forever),
+    "delay": lambda _: delay(turns, 0),
+    "periodic": lambda _: periodic(turns, 1),
+    "on_signal": lambda _: on_signal(turns, "s"),
+    "on_signal every": lambda _: on_signal(turns, "s", every=True),
+    "when": lambda _: when(lambda: True, turns),
+    "whenever": lambda _: whenever(lambda: False, turns),
+    "signal_one": lambda _: signal_one("s"),
+    "signal_all": lambda _: signal_all("s"),
+    "cancel": lambda _: spawn(forever).cancel(),
+    "current": lambda _: current(),
+    "fibers": lambda _: fibers(),
+    "release": lambda _: released(),
+    "close": lambda _: Channel(1).close(),
+    "scope": lambda _: scope().__enter__().__exit__(None, None, None),
+    "shield": lambda _: shield().__enter__().__exit__(None, None, None),
+    "move_on_after": lambda _: move_on_after(1).__enter__().__exit__(None, None, None),
+}
+
+
+def released() -> None:
+    semaphore = Semaphore(1)
+    semaphore._free = 0
+    semaphore.release()
+
+
+@pytest.mark.parametrize("word", NEVER)
+def test_words_that_never_give_way(world: World, word: str) -> None:
+    log: list[str] = []
+
+    def main() -> None:
+        with scope() as s:
+            s.spawn(log.append, "other")
+            for _ in range(300):
+                NEVER[word](s)
+            assert log == []
+            s.cancel()
+
+    world.run(main)
+
+
+def completing(channel: Channel[int], done: Fiber, lock: Lock, semaphore: Semaphore) -> dict[str, Callable[[], Any]]:
+    """Words that may wait, but need not just now."""
+    return {
+        "send": lambda: channel.send(1),
+        "receive": channel.receive,
+        "join": done.join,
+        "acquire": lambda: semaphore.acquire() or semaphore.release(),
+        "lock": lambda: lock.acquire() or lock.release(),
+        "select": lambda: select(done, channel),
+        "wait_for": lambda: wait_for(lambda: True),
+        "iteration": lambda: next(iter(channel)),
+    }
+
+
+WORDS = ["send", "receive", "join", "acquire", "lock", "select", "wait_for", "iteration"]
+INSIDE: dict[str, Callable[[], Any]] = {
+    "nothing": lambda: None,
+    "a deadline": lambda: move_on_after(1),
+    "a shield": shield,
+    "a scope": scope,
+}
+
+
+@pytest.mark.parametrize("inside", INSIDE)
+@pytest.mark.parametrize("word", WORDS)
+def test_sixty_four_completions_in_a_row(word: str, inside: str) -> None:
+    """So many do not give way; the next one does, once. A wait begins the count anew."""
+    log: list[str] = []
+
+    def main() -> None:
+        channel = Channel[int](1000)
+        for number in range(400):
+            channel.send(number)
+        call = completing(channel, spawn(int), Lock(), Semaphore(1))[word]
+        for _ in range(2):
+            sleep(1)
+            log.clear()
+            spawn(log.append, "other")
+            for count in range(1, 66):
+                region = INSIDE[inside]()
+                if region is None:
+                    call()
+                else:
+                    with region:
+                        call()
+                assert log == ([] if count <= 64 else ["other"])
+            spawn(log.append, "other")
+            for _ in range(63):
+                call()
+            assert log == ["other"]
+            call()
+            assert log == ["other", "other"]
+
+    simulate(main)
+
+
+def test_completions_of_all_kinds_count_together(world: World) -> None:
+    def main() -> None:
+        log: list[str] = []
+        channel = Channel[int](1)
+        sleep(0.1)
+        spawn(log.append, "other")
+        for _ in range(32):
+            channel.send(1)
+            channel.receive()
+        assert log == []
+        channel.send(1)
+        assert log == ["other"]
+
+    world.run(main)
+
+
+@pytest.mark.parametrize("wait", [yield_, lambda: sleep(0), lambda: sleep(1e-9)])
+def test_words_that_always_give_way(world: World, wait: Callable[[], None]) -> None:
+    def main() -> None:
+        log: list[int] = []
+        for number in range(100):
+            spawn(log.append, number)
+            wait()
+            assert log == [*range(number + 1)]
+
+    world.run(main)
+
+
+def test_between_two_words_nothing_else_runs(world: World) -> None:
+    """The promise that makes locks for plain state needless."""
+    state = {"a": 0, "b": 0}
+
+    def worker() -> None:
+        for _ in range(50):
+            assert state["a"] == state["b"]
+            state["a"] += 1
+            spawn(turns)
+            signal_all("s")
+            state["b"] += 1
+            yield_()
+
+    world.run(lambda: gather(*[worker] * 20) and None)
+    assert state == {"a": 1000, "b": 1000}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 63, 64, 65, 130, 700])
+def test_ready_fibers_run_first_in_first_out(world: World, count: int) -> None:
+    log: list[int] = []
+
+    def worker(number: int) -> None:
+        for _ in range(5):
+            log.append(number)
+            yield_()
+
+    def main() -> None:
+        for number in range(count):
+            spawn(worker, number)
+
+    world.run(main)
+    assert log == [*range(count)] * 5
+
+
+def test_woken_fibers_stand_at_the_end(world: World) -> None:
+    log: list[str] = []
+
+    def main() -> None:
+        channel = Channel[int](0)
+        spawn(lambda: channel.receive() or log.append("receiver"))
+        spawn(lambda: wait_signal("s") or log.append("waiter"))
+        yield_()
+        spawn(log.append, "first")
+        signal_one("s")
+        spawn(log.append, "second")
+        channel.send(0)
+        spawn(log.append, "third")
+
+    world.run(main)
+    assert log == ["first", "waiter", "second", "receiver", "third"]
+
+
+class Counted(SimEngine):
+    """Its clock is turned by hand; it counts how often it is looked at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.polls = 0
+
+    def poll(self, timeout: float | None) -> deque[Op]:
+        self.polls += 1
+        return super().poll(timeout)
+
+
+class TestLooks:
+    """While fibers are always ready, timers and engine are looked at every 16 turns or every millisecond."""
+
+    @pytest.mark.parametrize("count", [1, 3, 64, 200])
+    def test_every_sixteen_turns(self, count: int) -> None:
+        engine = Counted()
+        steps = 0
+        seen: list[tuple[int, int]] = []
+
+        def worker() -> None:
+            nonlocal steps
+            for _ in range(6000 // count):
+                steps += 1
+                seen.append((steps, engine.polls))
+                yield_()
+
+        def main() -> None:
+            with scope() as s:
+                for _ in range(count):
+                    s.spawn(worker)
+
+        run_apart(engine, None, main, (), {})
+        longest = 16 * min(count, 64) + 2 * 16  # main's own steps in between, and the turn that was cut
+        for start in range(0, len(seen) - longest - 1, 7):
+            assert seen[start + longest + 1][1] > seen[start][1]
+
+    def test_every_millisecond(self) -> None:
+        engine = Counted()
+        seen: list[tuple[float, int]] = []
+
+        def worker() -> None:
+            for _ in range(2000):
+                engine.time += 0.0003
+                seen.append((engine.time, engine.polls))
+                yield_()
+
+        run_apart(engine, None, worker, (), {})
+        for (_, before), (_, after) in zip(seen, seen[5:], strict=False):
+            assert after > before
+
+    def test_slow_fibers_make_the_turns_shorter(self) -> None:
+        """Where each takes a millisecond, a look comes after a few of them, and not after a turn of 64."""
+        engine = Counted()
+        looked: list[int] = []
+
+        def worker() -> None:
+            for _ in range(30):
+                engine.time += 0.001
+                yield_()
+                looked.append(engine.polls)
+
+        run_apart(engine, None, gather, (worker,) * 100, {})
+        late = looked[len(looked) // 2 :]
+        assert late[-1] - late[0] >= len(late) * 0.25
+
+    def test_what_the_engine_finishes_gets_through(self) -> None:
+        engine = Counted()
+        log: list[Any] = []
+
+        def main() -> None:
+            spawn(lambda: log.append(offload(lambda: "called")))
+            for _ in range(100):
+                engine.time += 0.0005
+                yield_()
+            assert log == ["called"]
+
+        run_apart(engine, None, main, (), {})
+
+    def test_predicates_are_asked_each_turn_all_the_same(self) -> None:
+        engine = Counted()
+        asked: list[int] = []
+
+        def main() -> None:
+            fiber = spawn(lambda: wait_for(lambda: asked.append(engine.polls)))
+            turns(100)
+            fiber.cancel()
+
+        run_apart(engine, None, main, (), {})
+        assert len(asked) >= 100
+        assert len(set(asked)) < 20
