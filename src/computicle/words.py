@@ -151,7 +151,12 @@ def yield_() -> None:
         me = adopt()
     if me.limit:
         me.ready.append(me.runner)
-        me.ready.popleft().switch()
+        turn = me.kernel.turn
+        turn.left -= 1
+        if turn.left > 0:
+            me.ready.popleft().switch()
+        else:
+            turn.end()
     else:
         look_around(me)
 

@@ -201,7 +201,7 @@ class Stream:
         if self._wire.closed:
             raise ClosedError("the stream is closed")
         self._kernel.check_thread(ELSEWHERE)
-        if isinstance(self._halted, Fiber):
+        if self._open_for is None and not isinstance(self._halted, str):
             raise RuntimeError(f"fiber {self._halted.name!r} is still sending on this stream")
         if self._halted != ENDED:
             self._open_for, self._halted = None, ENDED

@@ -209,13 +209,17 @@ class Fiber(Region):
         """It was cancelled before its first step. So were those behind it, perhaps: a call in a call for each of
         ten thousand would use up the stack.
         """
-        runner: Runner = self
-        while isinstance(runner, Fiber) and is_doomed(runner):
-            if runner.args and isinstance(runner.args[0], Opening):
-                runner.args[0].end()
-            runner.kernel.finish(runner, None, Cancelled())
-            runner = self.ready.popleft()
-        runner.switch()
+        doomed: Fiber = self
+        while True:
+            if doomed.args and isinstance(doomed.args[0], Opening):
+                doomed.args[0].end()
+            doomed.kernel.finish(doomed, None, Cancelled())
+            following = self.ready[0] if self.ready else None
+            if not (isinstance(following, Fiber) and is_doomed(following)):
+                break
+            doomed = following
+            self.ready.popleft()
+        self.kernel.turn.pass_on()
 
     def board(self, carrier: Carrier) -> None:
         """Be what `carrier` runs next."""

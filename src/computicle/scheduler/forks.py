@@ -43,6 +43,7 @@ def _after_fork_in_child() -> None:
     _dropped.extend([old, *old.alive(), *old.ready])
     old.ready.clear()
     old.ready.append(_EndOfChild(fiber))
+    old.turn.left = sys.maxsize  # its hub is not to be entered any more
     old.engine.abandon()
     if fiber.runner is not here():
         return  # a predicate has forked: the child ends after it

@@ -66,8 +66,9 @@ def calls_out(function: F) -> F:
 def _first_block(code: CodeType) -> range:
     """The bytecode offsets of its first try or with block; all of them if there is none."""
     numbers: list[int] = []
+    more = 0
     for byte in code.co_exceptiontable:  # numbers of six bits a byte, the highest first; 64 says that more follow
-        if numbers and more:
+        if more:
             numbers[-1] = numbers[-1] << 6 | byte & 63
         else:
             numbers.append(byte & 63)
@@ -103,7 +104,7 @@ class Interrupt:
         """As an entry of the ready queue: tell the main fiber."""
         if self.take_note():
             self._kernel.interrupt_main(self._make_error())
-        self._kernel.ready.popleft().switch()
+        self._kernel.turn.pass_on()
 
     def take_note(self) -> bool:
         """True if it had come; it has got through now."""

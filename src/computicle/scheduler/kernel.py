@@ -1,12 +1,10 @@
 """Kernel: who runs next in one thread.
 
-There is no loop that every switch goes through: a fiber that gives way calls
-the next entry of the ready queue, which is another fiber's switch. Once a
-turn the entry is the kernel's own `tick`, still on the stack of whoever gave
-way. Mostly it finds that it is not yet time to look outside, and passes on;
-else it enters the hub, the one greenlet that sleeps in the engine. Handed on
-directly, a yield costs a third of gevent's; through a hub, a half
-(bench/yielding.py).
+There is no loop that every switch goes through: a fiber that gives way
+switches to the next in the ready queue, and counts down the turn (turn.py). At
+its end it enters the hub, the one greenlet that asks predicates, looks at
+timers and sleeps in the engine. Handed on directly, a yield costs a third of
+gevent's; through a hub, a half (bench/yielding.py).
 
 Rules:
   1. Ready fibers run first in, first out.
@@ -36,7 +34,7 @@ from computicle.scheduler.report import describe
 from computicle.scheduler.scope import FreeScope, Scope
 from computicle.scheduler.signals import Signals, Subscription, Waiters
 from computicle.scheduler.timers import Timers
-from computicle.scheduler.turn import Tick
+from computicle.scheduler.turn import Turn
 
 __all__ = ["Kernel"]
 
@@ -58,16 +56,15 @@ class Kernel:
         self.interrupts = Interrupts(self)
         self.hub = Carrier(self._work)
         self.nobody = self._make_nobody()
-        self._tick = Tick(self)
+        self.turn = Turn(self)
         self._unborn: Fiber | None = None  # to be given a new carrier by the hub
         self._pending: BaseException | None = None  # an interruption that waits for the main fiber to wait
         self.crew = Crew(self._carry)
-        self.ready.append(self._tick)
 
     # Turns.
 
     def _work(self) -> None:
-        """The hub: entered by `tick`, or to give a fiber a new carrier."""
+        """The hub: entered at the end of a turn, or to give a fiber a new carrier."""
         self.hub.fiber = self.nobody
         while True:
             if self._unborn is not None:
@@ -83,19 +80,18 @@ class Kernel:
                 # A signal handler has raised in here: that is for the main fiber.
                 self.hub.fiber = self.nobody
                 self.interrupt_main(self._collect_before(error))
-            self._tick.begin_turn()
+            self.turn.begin()
             self.ready.popleft().switch()
 
     def _look(self) -> None:
         self._sweep()
-        tick = self._tick
         if not self.ready:
             self._idle()
-        elif not tick.look_due(self.now()):
-            return
-        else:
+        elif self.turn.look_due():
             self._collect(0.0)
-        tick.has_looked(self.now())
+        else:
+            return
+        self.turn.has_looked()
 
     def _sweep(self) -> None:
         if self.predicates.watches:
@@ -152,7 +148,7 @@ class Kernel:
     def _carry(self) -> None:
         """What a carrier runs: one fiber after the other."""
         carrier = here()
-        ready, idle, nobody, finish = self.ready, self.crew.idle, self.nobody, self.finish
+        idle, nobody, finish, pass_on = self.crew.idle, self.nobody, self.finish, self.turn.pass_on
         while (fiber := carrier.fiber) is not nobody:
             args = fiber.args
             try:
@@ -176,7 +172,7 @@ class Kernel:
             carrier.gr_context = None
             del fiber, args
             idle.append(carrier)
-            ready.popleft().switch()
+            pass_on()
 
     def finish(self, fiber: Fiber, value: Any, error: BaseException | None) -> None:
         """It has ended: keep its outcome, tell who waits, let go of the rest."""

@@ -2,8 +2,8 @@
 
 The ready queue holds runners: carriers, and whatever else has a `switch`.
 Switching to one runs somebody else, and returns when the caller is run again;
-so the whole act of giving way is `ready.popleft().switch()`. There is always
-something in it (kernel.py).
+so the whole act of giving way is to count down the turn and switch to the
+next (turn.py, and written out here and in yield_, where it is hot).
 
 Rules:
   1. A parked fiber's `why` says what it waits for and knows how to call it
@@ -78,7 +78,12 @@ class Opening:
 def park(me: "Fiber", why: Why) -> Any:
     """Suspend until woken; the value the wake brought. Raises what interrupted it."""
     me.why = why
-    me.ready.popleft().switch()
+    turn = me.kernel.turn
+    turn.left -= 1
+    if turn.left > 0 and me.ready:
+        me.ready.popleft().switch()
+    else:
+        turn.end()
     me.credit = me.limit
     if me.error is None:
         value = me.value
@@ -118,7 +123,7 @@ def interrupt(fiber: "Fiber", error: BaseException) -> None:
 def give_way(me: "Fiber") -> None:
     """Let the others run once."""
     me.ready.append(me.runner)
-    me.ready.popleft().switch()
+    me.kernel.turn.pass_on()
 
 
 def look_around(me: "Fiber") -> None:

@@ -173,6 +173,8 @@ class Predicates:
         self._being_asked: list[Asked] = []  # by the sweep that is on
 
     def add(self, watch: Watch) -> None:
+        if not self.watches:
+            watch.fiber.kernel.turn.watch()
         self.watches[watch] = True
         self._asked = None
 
