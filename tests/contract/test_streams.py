@@ -63,7 +63,7 @@ def test_both_directions_at_once(world: World) -> None:
                     reader = s.spawn(read_all, stream)
                     stream.sendall(what)
                     stream.send_eof()
-                return reader.join()
+                return bytes(reader.join())
 
             return gather(lambda: talk(near, b"n" * much(world)), lambda: talk(far, b"f" * much(world)))
 
@@ -327,7 +327,7 @@ def test_nobody_reads_in_the_middle_of_a_line(world: World) -> None:
                 with pytest.raises(RuntimeError, match="'the early one' is already"):
                     read()
             near.sendall(b"second half\n")
-            line = reader.join()
+            line: bytes = reader.join()
             near.sendall(b"next")
             assert far.read_exactly(4) == b"next"
             return line
@@ -576,25 +576,25 @@ def test_the_addresses_of_both_ends(world: World) -> None:
     [
         (lambda: connect("127.0.0.1", 70_000), ValueError, "connect: port must be between 0 and 65535, not 70000"),
         (lambda: connect("127.0.0.1", -1), ValueError, "connect: port must be between 0 and 65535, not -1"),
-        (lambda: connect("127.0.0.1", "80"), TypeError, "connect: port must be an int, not '80'"),
+        (lambda: connect("127.0.0.1", "80"), TypeError, "connect: port must be an int, not '80'"),  # type: ignore[arg-type]
         (lambda: connect("127.0.0.1", True), TypeError, "connect: port must be an int, not True"),
         (lambda: connect("127.0.0.1"), TypeError, "connect: host .* and port are needed"),
         (lambda: connect(port=80), TypeError, "connect: host .* and port are needed"),
-        (lambda: connect(b"127.0.0.1", 80), TypeError, "connect: host .* are needed.*got b'127.0.0.1'"),
+        (lambda: connect(b"127.0.0.1", 80), TypeError, "connect: host .* are needed.*got b'127.0.0.1'"),  # type: ignore[arg-type]
         (lambda: connect("", 80), ValueError, "connect: host must not be empty"),
         (lambda: connect("127.0.0.1", 80, path="/p"), TypeError, "connect: give host and port, or path, not both"),
         (lambda: connect(path=""), ValueError, "connect: path must not be empty"),
-        (lambda: connect(path=7), TypeError, "connect: path must be a str or a path, not 7"),
+        (lambda: connect(path=7), TypeError, "connect: path must be a str or a path, not 7"),  # type: ignore[arg-type]
         (lambda: connect("a" * 70 + ".example", 80), OSError, "cannot resolve 'aaa"),
         (lambda: connect("nul\0l", 80), OSError, "cannot resolve 'nul"),
         (lambda: listen(), TypeError, "listen: port is needed"),
         (lambda: listen(65_536), ValueError, "listen: port must be between 0 and 65535"),
-        (lambda: listen("80"), TypeError, "listen: port must be an int, not '80'"),
-        (lambda: listen(0, 127), TypeError, "listen: host must be a str, or None for all of IPv4, not 127"),
+        (lambda: listen("80"), TypeError, "listen: port must be an int, not '80'"),  # type: ignore[arg-type]
+        (lambda: listen(0, 127), TypeError, "listen: host must be a str, or None for all of IPv4, not 127"),  # type: ignore[arg-type]
         (lambda: listen(0, path="/p"), TypeError, "listen: give port, or path, not both"),
         (lambda: listen(path=""), ValueError, "listen: path must not be empty"),
-        (lambda: serve("handler", 0), TypeError, "serve: handler must be callable"),
-        (lambda: serve(print, "80"), TypeError, "listen: port must be an int"),
+        (lambda: serve("handler", 0), TypeError, "serve: handler must be callable"),  # type: ignore[arg-type]
+        (lambda: serve(print, "80"), TypeError, "listen: port must be an int"),  # type: ignore[arg-type]
         (lambda: serve(print, 0, limit=0), ValueError, "serve: limit must be an int, 1 or more, not 0"),
         (lambda: serve(print, 0, limit=True), ValueError, "serve: limit must be an int, 1 or more"),
         (lambda: serve(print, 0, grace=-1), ValueError, "serve: grace must be zero or more"),
@@ -807,6 +807,6 @@ def test_streams_belong_to_their_scope_not_their_maker(world: World) -> None:
     def main() -> bytes:
         with pair() as (near, far):
             spawn(near.sendall, b"handed on").join()
-            return spawn(far.read_exactly, 9).join()
+            return bytes(spawn(far.read_exactly, 9).join())
 
     assert world.run(main) == b"handed on"

@@ -202,7 +202,8 @@ def test_each_system_gets_its_own(monkeypatch: pytest.MonkeyPatch, platform: str
     monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setattr(pollers, "EpollPoller", lambda: "EpollPoller")
     monkeypatch.setattr(pollers, "KqueuePoller", lambda: "KqueuePoller")
-    assert pollers.make_poller() == kind
+    made: object = pollers.make_poller()
+    assert made == kind
 
 
 def test_windows_is_told_plainly(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Helper threads: bounded, reused, and ended when they have nothing to do."""
 
+import os
 import queue
 import threading
 from collections.abc import Callable
@@ -40,6 +41,12 @@ def crew() -> Any:
         assert not thread.is_alive()
 
 
+def idle_again(crew: Crew) -> None:
+    """Until a helper waits for its next call."""
+    while not crew.threads._idle:
+        os.sched_yield()
+
+
 def test_values_and_errors(crew: Crew) -> None:
     op = crew.call(lambda: 42)
     assert crew.next() is op
@@ -55,7 +62,7 @@ def test_values_and_errors(crew: Crew) -> None:
 
 
 def test_they_are_bounded_and_the_rest_wait_their_turn(crew: Crew) -> None:
-    go = threading.Semaphore(0)
+    go, begun = threading.Semaphore(0), threading.Semaphore(0)
     lock = threading.Lock()
     at_work: list[int] = []
     most = 0
@@ -65,11 +72,14 @@ def test_they_are_bounded_and_the_rest_wait_their_turn(crew: Crew) -> None:
         with lock:
             at_work.append(1)
             most = max(most, len(at_work))
+        begun.release()
         assert go.acquire(timeout=HANG_S)
         with lock:
             at_work.pop()
 
     ops = [crew.call(work) for _ in range(10)]
+    for _ in range(3):
+        assert begun.acquire(timeout=HANG_S)
     assert crew.threads._threads == 3
     assert crew.threads.busy()
     go.release(10)
@@ -83,10 +93,7 @@ def test_they_are_reused(crew: Crew) -> None:
         op = crew.call(threading.get_ident)
         crew.next()
         used.add(op.result)
-        with crew.threads._lock:  # until it is idle again
-            assert crew.threads._lock.wait_for(lambda: True)
-        while not crew.threads._idle:
-            pass
+        idle_again(crew)
     assert len(used) == 1
 
 
@@ -94,8 +101,7 @@ def test_one_idle_helper_does_not_serve_two_calls_in_turn(crew: Crew) -> None:
     """Both are started at once: the second must not wait for the first."""
     crew.call(int)
     crew.next()
-    while not crew.threads._idle:
-        pass
+    idle_again(crew)
     together = threading.Barrier(2, timeout=HANG_S)
     crew.call(together.wait)
     crew.call(together.wait)
@@ -124,7 +130,13 @@ def test_closing_ends_the_idle_at_once_and_the_busy_after_their_call() -> None:
     crew.call(threading.current_thread)
     idle = crew.next().result
     begun = threading.Event()
-    busy_op = crew.call(lambda: (begun.set(), go.wait(HANG_S), threading.current_thread())[-1])
+
+    def work() -> threading.Thread:
+        begun.set()
+        go.wait(HANG_S)
+        return threading.current_thread()
+
+    busy_op = crew.call(work)
     assert begun.wait(HANG_S)
     crew.threads.close()
     go.set()

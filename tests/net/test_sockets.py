@@ -380,7 +380,9 @@ def test_closed_connections_are_forgotten_without_the_collector() -> None:
                 near.sendall(b"line\n")
                 reader.join()
                 del reader
-                wires = [weakref.ref(stream._wire._socket) for stream in (near, far)]
+                ends: list[Any] = [near, far]
+                wires = [weakref.ref(end._wire._socket) for end in ends]
+                ends.clear()
                 near.close()
                 far.close()
                 del near, far
@@ -460,8 +462,14 @@ def test_each_descriptor_is_registered_once() -> None:
     def main() -> None:
         with listen(0) as listener:
             with connect("127.0.0.1", listener.port) as near, listener.accept() as far:
-                descriptors = [listener._port.descriptor, near._wire.descriptor, far._wire.descriptor]
-                talker = spawn(lambda: [far.sendall(far.recv()) for _ in range(100)])
+                parts: list[Any] = [listener._port, near._wire, far._wire]
+                descriptors = [part.descriptor for part in parts]
+
+                def answer() -> None:
+                    for _ in range(100):
+                        far.sendall(far.recv())
+
+                talker = spawn(answer)
                 for _ in range(100):
                     near.sendall(b"x")
                     assert near.recv() == b"x"
