@@ -156,8 +156,7 @@ def test_given_up_it_stands_nowhere(world: World, end: str) -> None:
             assert not channel._receivers.fibers
             channel.send(1)
             assert len(channel) == 1
-        assert fiber.joiners is not None
-        assert not fiber.joiners.fibers
+        assert not fiber.is_awaited()
         fiber.cancel()
 
     world.run(main)

@@ -25,7 +25,6 @@ from computicle.scheduler.errors import Cancelled, FiberCancelled
 from computicle.scheduler.line import Line, Taken
 from computicle.scheduler.park import CREDIT, Opening, Runner, Why, look_around, park, wake
 from computicle.scheduler.region import Region, is_doomed
-from computicle.scheduler.timers import park_until
 
 if TYPE_CHECKING:
     from computicle.scheduler.kernel import Kernel
@@ -85,7 +84,7 @@ class Fiber(Region):
     locals: dict[Any, dict[str, Any]]  # set by the first FiberLocal
     swallowed: int  # how often Cancelled has been raised in it; set by the first time
     done: bool
-    joiners: "End | None"
+    joiners: "Fiber | End | None"  # who waits for its end: mostly one, for whom a line would cost as much as the wait
 
     @property
     def name(self) -> str:
@@ -133,14 +132,11 @@ class Fiber(Region):
         if not self.done:
             if self is me or self.kernel is not me.kernel:
                 raise self._not_to_be_joined(me)
-            line = self.joiners
-            if line is None:
-                line = self.joiners = End(self)
-            line.fibers[me] = None
-            if timeout is None:
-                park(me, line)
+            if self.joiners is None and timeout is None:
+                self.joiners = me
+                park(me, self)
             else:
-                park_until(me, line, timeout)
+                self.taking_line().wait(me, timeout)
         else:
             me.credit -= 1
         return self.result()
@@ -167,9 +163,30 @@ class Fiber(Region):
         me = here().fiber
         if self is me or self.kernel is not me.kernel:
             raise self._not_to_be_joined(me)
-        if self.joiners is None:
-            self.joiners = End(self)
-        return self.joiners
+        line = self.joiners
+        if not isinstance(line, End):
+            first, line = line, End(self)
+            self.joiners = line
+            if first is not None:
+                line.fibers[first] = None
+                first.why = line
+        return line
+
+    def call_off(self, _fiber: "Fiber") -> None:
+        """The one who waits for its end waits no more."""
+        self.joiners = None
+
+    def is_awaited(self) -> bool:
+        """True if somebody waits for its end."""
+        return bool(self.joiners.fibers) if isinstance(self.joiners, End) else self.joiners is not None
+
+    def tell(self) -> None:
+        """It has ended: wake those who wait for it."""
+        joiners, self.joiners = self.joiners, None
+        if isinstance(joiners, End):
+            joiners.tell()
+        elif joiners is not None:
+            wake(joiners)
 
     def cancel(self) -> None:
         """Raise Cancelled at its current or next wait, and at each later one. Never waits.
@@ -214,12 +231,14 @@ class Fiber(Region):
             if doomed.args and isinstance(doomed.args[0], Opening):
                 doomed.args[0].end()
             doomed.kernel.finish(doomed, None, Cancelled())
-            following = self.ready[0] if self.ready else None
+            if not self.ready:
+                self.kernel.turn.end()
+                return
+            following = self.ready.popleft()
             if not (isinstance(following, Fiber) and is_doomed(following)):
-                break
+                following.switch()
+                return
             doomed = following
-            self.ready.popleft()
-        self.kernel.turn.pass_on()
 
     def board(self, carrier: Carrier) -> None:
         """Be what `carrier` runs next."""
@@ -241,6 +260,10 @@ class Fiber(Region):
         self.limit = 0 if self.why is not None or self.kernel.has_pending(self) or is_doomed(self.region) else CREDIT
         # Who had to look around begins afresh; to leave a region is no reason to go on for longer.
         self.credit = self.limit if held else min(self.credit, self.limit)
+
+    def __str__(self) -> str:
+        """As what somebody waits for."""
+        return f"the end of fiber {self.name!r}"
 
     def __repr__(self) -> str:
         if self.done:
@@ -314,7 +337,7 @@ class End(Line):
             wake(fiber)
 
     def __str__(self) -> str:
-        return f"the end of fiber {self.fiber.name!r}"
+        return str(self.fiber)
 
 
 def _name_of(fn: Callable[..., Any]) -> str:

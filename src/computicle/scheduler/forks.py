@@ -19,6 +19,7 @@ import sys
 from typing import Any
 
 from computicle.engine.choose import choose_engine
+from computicle.engine.threads import leave_helpers
 from computicle.scheduler.carrier import here
 from computicle.scheduler.errors import Cancelled
 from computicle.scheduler.fiber import Fiber
@@ -34,6 +35,7 @@ _dropped: list[Any] = []  # what must not be finalised, since that would run fin
 
 
 def _after_fork_in_child() -> None:
+    leave_helpers()
     while Interrupts.serving is not None:
         Interrupts.serving.remove()
     fiber: Fiber | None = getattr(here(), "fiber", None)
@@ -72,6 +74,7 @@ def _move(fiber: Fiber, kernel: Kernel) -> None:
         assert region.outer is not None
         region = region.outer
     rehome(fiber, home, kernel.base)
+    fiber.joiners = None  # they have been dropped
     fiber.kernel = kernel
     fiber.ready = kernel.ready
 

@@ -183,18 +183,18 @@ class Kernel:
         fiber.args = ()
         fiber.kwargs = fiber.context = None
         del fiber.runner, fiber.region  # they may be the fiber itself: circles, which only the collector would find
-        joiners = fiber.joiners
         if error is not None:
             trace = error.__traceback__
-            fiber.error = error.with_traceback(trace.tb_next if trace is not None else None)  # without _carry's frame
-            if not isinstance(error, Cancelled):
+            if isinstance(error, Cancelled):
+                fiber.error = error.with_traceback(None)  # nobody sees it, and its frames hold the fiber
+            else:
+                fiber.error = error.with_traceback(trace.tb_next if trace is not None else None)  # without _carry's
                 if isinstance(error, (SystemExit, KeyboardInterrupt)):
                     self.end_run(error)
-                elif not joiners or not joiners.fibers:
+                elif not fiber.is_awaited():
                     scope.failed(fiber, error)
-        if joiners is not None:
-            fiber.joiners = None
-            joiners.tell()
+        if fiber.joiners is not None:
+            fiber.tell()
         if scope.leaving and not scope.fibers and scope.host.why is scope:
             wake(scope.host)
 

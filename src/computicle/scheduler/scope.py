@@ -281,6 +281,7 @@ class Deadline(Hosted):
     ) -> bool:
         assert self._timer is not None
         self._timer.cancel()
+        self._timer = None  # it holds this, too: a circle, which only the collector would find
         absorbed = self.leave(error)
         self.expired = absorbed
         return absorbed
