@@ -183,6 +183,8 @@ class Scope(Hosted):
             raise RuntimeError("this scope has been left: spawn in one that is open")
         fiber = new_fiber(self.kernel, self, fn, args, kwargs or None, name, copy_context() or None)
         self.fibers[fiber] = None
+        if self.kernel.hooks is not None:
+            self.kernel.hooks.born(fiber)
         return fiber
 
     def cancel(self) -> None:
@@ -279,12 +281,11 @@ class Deadline(Hosted):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
     ) -> bool:
+        self.expired = self.leave(error)
         assert self._timer is not None
         self._timer.cancel()
         self._timer = None  # it holds this, too: a circle, which only the collector would find
-        absorbed = self.leave(error)
-        self.expired = absorbed
-        return absorbed
+        return self.expired
 
 
 class FailAfter(Deadline):

@@ -13,8 +13,8 @@ Rules:
   2. Timers and engine are looked at after TURNS_MAX turns, or once LOOK_S has
      gone by as far as the fibers give way, whichever comes first; and at once
      when nothing is ready.
-  3. The clock is read every STRIDE resumptions, and more often when fibers
-     take long.
+  3. The clock is read every STRIDE resumptions, and more often as soon as
+     they take longer than a fraction of LOOK_S.
 
 Not here: what the hub does (kernel.py).
 """
@@ -35,48 +35,57 @@ STRIDE = 16  # resumptions between two looks at the clock; TURNS_MAX turns of on
 class Turn:
     """The turn that is on."""
 
-    __slots__ = ("_hub", "_looked", "_now", "_ready", "_stride", "_strode", "_until_look", "_watches", "left")
+    __slots__ = ("_began", "_hub", "_looked", "_now", "_stride", "_strode", "_until_look", "_watches", "left", "ready")
 
     def __init__(self, kernel: "Kernel") -> None:
-        self._ready = kernel.ready
+        self.ready = kernel.ready
         self._now = kernel.now
         self._hub = kernel.hub
         self._watches = kernel.predicates.watches
-        self._stride = STRIDE
-        self._strode = STRIDE  # what `left` began with
+        self._stride = 1
+        self._strode = 1  # what `left` began with
         self._until_look = TURNS_MAX  # resumptions until timers and engine must be looked at
         self._looked = kernel.now()  # when they were looked at
-        self.left = STRIDE  # resumptions until somebody must call `end`
+        self._began = self._looked  # when the clock was last read
+        self.left = 1  # resumptions until somebody must call `end`
 
     def pass_on(self) -> None:
         """Let somebody else run: the whole act of giving way. Returns when the caller is run again."""
         self.left -= 1
-        if self.left > 0 and self._ready:
-            self._ready.popleft().switch()
+        if self.left > 0 and self.ready:
+            self.ready.popleft().switch()
         else:
             self.end()
 
     def end(self) -> None:
         """Nobody is left to run in this turn: begin the next, or have the hub look around."""
-        ready = self._ready
+        ready = self.ready
         self._until_look -= self._strode
-        if ready and not self._watches and self._until_look > 0 and self._now() - self._looked < LOOK_S:
-            self.left = self._strode = min(self._stride, self._until_look)
-            ready.popleft().switch()
-        else:
-            self._hub.switch()
+        if ready and not self._watches and self._until_look > 0:
+            now = self._now()
+            if now - self._looked < LOOK_S:
+                self._stride_on(now)
+                ready.popleft().switch()
+                return
+        self._hub.switch()
 
     def begin(self) -> None:
         """By the hub, which goes on to run somebody."""
-        if self._watches:
-            self.left = min(len(self._ready), TURN_MAX)
-        else:
-            self.left = min(self._stride, self._until_look)
+        self.left = min(len(self.ready), TURN_MAX) if self._watches else min(self._stride, self._until_look)
         self.left = self._strode = max(1, self.left)
+
+    def _stride_on(self, now: float) -> None:
+        """The next stride: half as long if this one took long, twice as long if not."""
+        if now - self._began > LOOK_S / 2:
+            self._stride = max(1, self._stride // 2)
+        elif self._stride < STRIDE:
+            self._stride *= 2
+        self._began = now
+        self.left = self._strode = min(self._stride, self._until_look)
 
     def watch(self) -> None:
         """The first predicate has come: this turn ends with the fibers that are ready now."""
-        turn = min(len(self._ready) + 1, TURN_MAX)
+        turn = min(len(self.ready) + 1, TURN_MAX)
         self._strode += turn - self.left
         self.left = turn
 
@@ -85,11 +94,9 @@ class Turn:
         return self._until_look <= 0 or self._now() - self._looked >= LOOK_S
 
     def has_looked(self) -> None:
-        """They have been. If that was later than promised, the clock will be read more often."""
+        """They have been."""
         now = self._now()
         if now - self._looked > LOOK_S * 2:
             self._stride = max(1, self._stride // 2)
-        else:
-            self._stride = min(STRIDE, self._stride * 2)
-        self._until_look = TURNS_MAX * max(1, min(len(self._ready), TURN_MAX))
-        self._looked = now
+        self._looked = self._began = now
+        self._until_look = TURNS_MAX * max(1, min(len(self.ready), TURN_MAX))
