@@ -398,7 +398,7 @@ def on_signal(fn: Callable[..., Any], name: Hashable, *, every: bool = False) ->
 
 
 def signal_one(name: Hashable, value: Any = None) -> bool:
-    """Give a signal to the longest waiter. Never waits, and is not kept.
+    """Give the signal `name` to the longest waiter. Never waits, and is not kept.
 
     Returns:
         True if somebody waited.
@@ -411,7 +411,7 @@ def signal_one(name: Hashable, value: Any = None) -> bool:
 
 
 def signal_all(name: Hashable, value: Any = None) -> int:
-    """Give a signal to everybody who waits for it, first come, first woken. Never waits, and is not kept.
+    """Give the signal `name` to everybody who waits for it, first come, first woken. Never waits, and is not kept.
 
     Returns:
         How many they were.

@@ -7,6 +7,7 @@ it sleeps, from what the system says about it. Deadlines only bound a hang.
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -37,11 +38,12 @@ class Child:
     """A program that runs beside the test. Killed if it outlives the with-statement."""
 
     def __init__(self, program: str) -> None:
+        self._errors = tempfile.TemporaryFile("w+")
         self._process = subprocess.Popen(
             [sys.executable, "-W", "error", "-W", "ignore:.*fork:DeprecationWarning", "-c", PREAMBLE + program],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._errors,
             text=True,
             start_new_session=True,
         )
@@ -76,8 +78,12 @@ class Child:
 
     def end(self) -> Ended:
         """Wait until it has ended by itself."""
-        out, err = self._process.communicate()
+        assert self._process.stdout is not None
+        out = self._process.stdout.read()
+        self._process.wait()
         self._deadline.cancel()
+        self._errors.seek(0)
+        err = self._errors.read()
         if self._process.returncode == -signal.SIGKILL:
             pytest.fail(f"the child hung; it had said:\n{out}\n{err}")
         return Ended(self._process.returncode, out.splitlines(), err)
@@ -92,6 +98,7 @@ class Child:
         if self._process.poll() is None:
             self._process.kill()
         self._process.communicate()
+        self._errors.close()
 
 
 def ended(program: str) -> Ended:

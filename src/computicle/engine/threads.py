@@ -23,7 +23,7 @@ from typing import Any
 
 from computicle.engine.op import Op
 
-__all__ = ["Threads", "as_helper", "in_helper_thread"]
+__all__ = ["Threads", "as_helper", "in_helper_thread", "leave_helpers"]
 
 THREADS_MAX = 64  # blocking calls are short or few; 64 stacks are 512 MiB of address space at most
 IDLE_S_MAX = 10.0  # a helper without work for this long ends
@@ -34,6 +34,11 @@ _here = threading.local()
 def in_helper_thread() -> bool:
     """True in a thread that runs blocking calls: no fiber can live there."""
     return getattr(_here, "helper", False)
+
+
+def leave_helpers() -> None:
+    """In a forked child: whichever thread has forked is its main thread now."""
+    _here.helper = False
 
 
 @contextmanager

@@ -103,6 +103,7 @@ class Channel(Generic[T]):
         return None
 
     def taking_line(self) -> Line:
+        """For select: where to stand until a value comes."""
         return self._receivers
 
     def _hand_in(self) -> T:

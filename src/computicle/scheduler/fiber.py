@@ -139,7 +139,12 @@ class Fiber(Region):
                 self.taking_line().wait(me, timeout)
         else:
             me.credit -= 1
-        return self.result()
+        if self.error is None:
+            return self.value
+        try:
+            return self.result()
+        finally:
+            del self, me  # the traceback holds this frame, and the fiber the error: a circle
 
     def _not_to_be_joined(self, me: "Fiber | None") -> RuntimeError:
         if self is me:
@@ -152,7 +157,10 @@ class Fiber(Region):
             return self.value
         if isinstance(self.error, Cancelled):
             raise FiberCancelled(f"fiber {self.name!r} was cancelled")
-        raise self.error
+        try:
+            raise self.error
+        finally:
+            del self  # as in join
 
     def take(self) -> Taken | None:
         """For select: its value, if it is done. Raises its error."""

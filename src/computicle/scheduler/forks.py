@@ -43,6 +43,8 @@ def _after_fork_in_child() -> None:
         return
     old = fiber.kernel
     _dropped.extend([old, *old.alive(), *old.ready])
+    if old.hooks is not None:
+        old.hooks.attached = ()
     old.ready.clear()
     old.ready.append(_EndOfChild(fiber))
     old.turn.left = sys.maxsize  # its hub is not to be entered any more

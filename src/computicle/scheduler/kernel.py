@@ -20,7 +20,7 @@ operating system (interrupts.py).
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from computicle.engine.op import Engine, Op
 from computicle.scheduler.carrier import Carrier, here
@@ -35,6 +35,9 @@ from computicle.scheduler.scope import FreeScope, Scope
 from computicle.scheduler.signals import Signals, Subscription, Waiters
 from computicle.scheduler.timers import Timers
 from computicle.scheduler.turn import Turn
+
+if TYPE_CHECKING:
+    from computicle.scheduler.hooks import Observing
 
 __all__ = ["Kernel"]
 
@@ -60,6 +63,7 @@ class Kernel:
         self._unborn: Fiber | None = None  # to be given a new carrier by the hub
         self._pending: BaseException | None = None  # an interruption that waits for the main fiber to wait
         self.crew = Crew(self._carry)
+        self.hooks: Observing | None = None  # set while somebody looks on (hooks.py)
 
     # Turns.
 
@@ -92,6 +96,10 @@ class Kernel:
         else:
             return
         self.turn.has_looked()
+
+    def anything_outside(self) -> bool:
+        """True if timers or engine may bring something."""
+        return self.timers.next_deadline() is not None or self.engine.busy()
 
     def _sweep(self) -> None:
         if self.predicates.watches:
@@ -148,7 +156,7 @@ class Kernel:
     def _carry(self) -> None:
         """What a carrier runs: one fiber after the other."""
         carrier = here()
-        idle, nobody, finish, pass_on = self.crew.idle, self.nobody, self.finish, self.turn.pass_on
+        ready, turn, idle, nobody, finish = self.ready, self.turn, self.crew.idle, self.nobody, self.finish
         while (fiber := carrier.fiber) is not nobody:
             args = fiber.args
             try:
@@ -172,7 +180,11 @@ class Kernel:
             carrier.gr_context = None
             del fiber, args
             idle.append(carrier)
-            pass_on()
+            turn.left -= 1
+            if turn.left > 0 and ready:
+                ready.popleft().switch()
+            else:
+                turn.end()
 
     def finish(self, fiber: Fiber, value: Any, error: BaseException | None) -> None:
         """It has ended: keep its outcome, tell who waits, let go of the rest."""
@@ -283,6 +295,13 @@ class Kernel:
                 if fiber not in seen:
                     seen.add(fiber)
                     yield fiber
+
+    def use_ready(self, ready: deque[Runner], hooks: "Observing | None") -> None:
+        """Keep who is ready in another queue, which has them already. For hooks.py."""
+        self.ready = self.turn.ready = ready
+        self.hooks = hooks
+        for fiber in [self.nobody, *self.alive()]:
+            fiber.ready = ready
 
     def close(self) -> None:
         """End the carriers and the engine. All fibers have ended."""
