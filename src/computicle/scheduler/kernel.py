@@ -97,10 +97,6 @@ class Kernel:
             return
         self.turn.has_looked()
 
-    def anything_outside(self) -> bool:
-        """True if timers or engine may bring something."""
-        return self.timers.next_deadline() is not None or self.engine.busy()
-
     def _sweep(self) -> None:
         if self.predicates.watches:
             self.predicates.sweep(self.hub)
