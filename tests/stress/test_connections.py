@@ -242,13 +242,14 @@ def descriptors() -> int:
 def test_nothing_is_left_of_ten_thousand_connections(tmp_path: Path) -> None:
     seed = random.randrange(1 << 32)
     path = str(tmp_path / "socket")
-    before = descriptors(), threading.active_count()
+    gc.collect()  # what other tests have left behind may not end in the middle of this one
+    open_before, threads_before = descriptors(), set(threading.enumerate())
     engine = ReadinessEngine()
     logging.disable()  # of handlers' errors, thousands
 
     def main() -> Counter[str]:
         by_port, by_path = listen(0), listen(path=path)
-        open_before = descriptors()
+        open_at_rest = descriptors()
         with scope() as s:
             servers = [s.spawn(serve, handler, listener, grace=0) for listener in (by_port, by_path)]
             wait_for(lambda: all("a connection to" in (server.waits_for or "") for server in servers))
@@ -259,7 +260,7 @@ def test_nothing_is_left_of_ten_thousand_connections(tmp_path: Path) -> None:
             for _half in range(2):
                 crowd.half()
                 wait_for(lambda: fibers_at_rest(kernel) == alone)
-                assert descriptors() == open_before
+                assert descriptors() <= open_at_rest
                 assert {*engine._wires.values()} == {by_port._port, by_path._port}
                 assert not engine._finished
                 assert not engine._threads.busy()
@@ -280,7 +281,8 @@ def test_nothing_is_left_of_ten_thousand_connections(tmp_path: Path) -> None:
         raise
     finally:
         logging.disable(logging.NOTSET)
-    assert (descriptors(), threading.active_count()) == before
+    assert descriptors() <= open_before
+    assert not set(threading.enumerate()) - threads_before
     assert sum(fared.values()) - fared["given up"] == CONNECTIONS
     assert fared["well"] > CONNECTIONS // 3
     assert fared["ConnectionResetError"] > 100
