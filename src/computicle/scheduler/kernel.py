@@ -152,7 +152,7 @@ class Kernel:
     def _carry(self) -> None:
         """What a carrier runs: one fiber after the other."""
         carrier = here()
-        ready, turn, idle, nobody, finish = self.ready, self.turn, self.crew.idle, self.nobody, self.finish
+        ready, turn, idle, nobody = self.ready, self.turn, self.crew.idle, self.nobody
         while (fiber := carrier.fiber) is not nobody:
             args = fiber.args
             try:
@@ -168,9 +168,9 @@ class Kernel:
                 else:
                     value = fiber.fn(*args)
             except BaseException as error:
-                finish(fiber, None, error)
+                self.finish(fiber, None, error)
             else:
-                finish(fiber, value, None)
+                self.finish(fiber, value, None)
                 del value
             carrier.fiber = nobody
             carrier.gr_context = None
