@@ -225,15 +225,12 @@ def test_threads_are_bounded() -> None:
     assert most == THREADS_MAX
 
 
-def test_helpers_are_reused_and_end_with_the_kernel() -> None:
-    names: set[str] = set()
-
+def test_helpers_end_with_the_kernel() -> None:
     def main() -> None:
         for _ in range(20):
-            offload(lambda: names.add(threading.current_thread().name))
+            offload(int)
 
     before = set(threading.enumerate())
     run_apart(ReadinessEngine(), None, main, (), {})
-    assert 1 <= len(names) <= 2
     for thread in set(threading.enumerate()) - before:
         thread.join()  # at once: they are told when the kernel is closed

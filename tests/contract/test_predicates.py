@@ -201,6 +201,24 @@ class TestStillTrue:
         world.run(main)
         assert log == ["a", "b", "c"]
 
+    def test_who_was_disappointed_is_asked_before_those_who_came_later(self, world: World) -> None:
+        open_: set[str] = set()
+        log: list[str] = []
+
+        def main() -> None:
+            for name in "ab":
+                spawn(lambda name=name: wait_for(lambda: name in open_) and log.append(name))
+            turns()
+            open_.add("a")
+            yield_()  # a has been found true, and stands behind us
+            open_.clear()
+            turns()
+            assert log == []
+            open_.update("ab")
+
+        world.run(main)
+        assert log == ["a", "b"]
+
     def test_it_may_become_false_and_true_again_any_number_of_times(self, world: World) -> None:
         state = {"open": False}
         result: list[bool] = []
