@@ -50,7 +50,7 @@ PROGRAMS = ("computicle.tools.", "computicle.testing.")  # ours, but written wit
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_calling_out: dict[CodeType, range] = {}  # filled while modules are imported
+_calling_out: dict[CodeType, tuple[range, ...]] = {}  # filled while modules are imported
 
 
 def calls_out(function: F) -> F:
@@ -63,18 +63,27 @@ def calls_out(function: F) -> F:
     return function
 
 
-def _first_block(code: CodeType) -> range:
-    """The bytecode offsets of its first try or with block; all of them if there is none."""
+def _first_block(code: CodeType) -> tuple[range, ...]:
+    """The bytecode offsets of its first try or with block; all of them if there is none.
+
+    Source: CPython's InternalDocs/exception_handling.md. An entry of the table is four numbers (start, length, target
+    and depth) of six bits a byte, the highest first; 64 says that more follow. A block may have several entries,
+    all with the same target.
+    """
     numbers: list[int] = []
     more = 0
-    for byte in code.co_exceptiontable:  # numbers of six bits a byte, the highest first; 64 says that more follow
+    for byte in code.co_exceptiontable:
         if more:
             numbers[-1] = numbers[-1] << 6 | byte & 63
         else:
             numbers.append(byte & 63)
         more = byte & 64
-    start, length = numbers[:2] or (0, len(code.co_code) // 2)
-    return range(start * 2, (start + length) * 2)
+    entries = list(zip(*[iter(numbers)] * 4, strict=True))
+    if not entries:
+        return (range(len(code.co_code)),)
+    return tuple(
+        range(start * 2, (start + length) * 2) for start, length, target, _ in entries if target == entries[0][2]
+    )
 
 
 def is_good_spot(frame: FrameType | None) -> bool:
@@ -83,7 +92,8 @@ def is_good_spot(frame: FrameType | None) -> bool:
     while frame is not None:
         name = frame.f_globals.get("__name__", "")
         if name.startswith("computicle.") and not name.startswith(PROGRAMS):
-            return frame is not spot and frame.f_lasti in _calling_out.get(frame.f_code, ())
+            blocks = _calling_out.get(frame.f_code, ())
+            return frame is not spot and any(frame.f_lasti in block for block in blocks)
         frame = frame.f_back
     return True
 
