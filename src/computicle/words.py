@@ -129,13 +129,14 @@ def spawn(fn: Callable[..., Any], *args: Any, name: str | None = None, **kwargs:
     Returns:
         The Fiber: join it for its value, or leave it to its scope.
     """
-    given: object = fn
+    given: object = fn  # else type checkers take it that what follows is never reached
     if not callable(given):
         checked_callable("spawn", "fn", fn)
     try:
         me = here().fiber
     except AttributeError:
         me = adopt()
+    # Scope.begin, written out (bench/spawning.py). Hooks are told by the queue.
     scope = me.scope
     fiber = new_fiber(me.kernel, scope, fn, args, kwargs or None, name, copy_context() or None)
     scope.fibers[fiber] = None
@@ -194,7 +195,11 @@ def sleep(seconds: float) -> None:
 
 
 def delay(fn: Callable[[], Any], seconds: float) -> Fiber:
-    """Call `fn()` once, `seconds` from now, in a fiber of its own. Never waits."""
+    """Call `fn()` once, `seconds` from now, in a fiber of its own. Never waits.
+
+    Returns:
+        The Fiber: its value is fn's; cancel it to call it off.
+    """
     checked_callable("delay", "fn", fn)
     seconds = checked_seconds("delay", "seconds", seconds)
     return _first_alarm(running(), fn, seconds, _after_alarm, (fn,))
@@ -281,7 +286,7 @@ def wait_for(predicate: Callable[[], T], *, timeout: float | None = None, every:
 
     Raises:
         TimeoutError: it was not true within `timeout` seconds.
-        Exception: what the predicate raised.
+        Exception: what the predicate raised; RuntimeError if it used a word that waits.
     """
     checked_callable("wait_for", "predicate", predicate)
     timeout = checked_timeout("wait_for", timeout)
@@ -295,6 +300,9 @@ def when(predicate: Callable[[], Any], fn: Callable[[], Any], *, every: float | 
 
     Args:
         every: as in wait_for.
+
+    Returns:
+        The Fiber: its value is fn's, its error the predicate's or fn's; cancel it to wait no more.
     """
     return _on_predicate("when", predicate, fn, every, _once_true)
 
@@ -381,7 +389,7 @@ def on_signal(fn: Callable[..., Any], name: Hashable, *, every: bool = False) ->
         every: call it each time, in order, not just once. Then up to 1,024 values wait while it is busy.
 
     Returns:
-        The Fiber: its value is fn's; cancel it to wait no more.
+        The Fiber: cancel it to wait no more. Its value is fn's, unless with `every`.
     """
     checked_callable("on_signal", "fn", fn)
     _checked_name("on_signal", name)

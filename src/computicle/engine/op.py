@@ -6,10 +6,12 @@ kernel hands an operation over by giving it a waiter, and gets it back from
 opaque token that says whom the kernel must wake.
 
 Rules:
-  1. An operation in flight has a waiter; a finished or withdrawn one has none.
+  1. An operation has a waiter from when it is handed over until the kernel has
+     taken it back, or withdraws it.
   2. An attempt that would have to wait answers None and has changed nothing.
   3. An operation is finished once: with a result, or with an error.
-  4. Withdrawing is immediate, and an operation withdrawn has done nothing.
+  4. Withdrawing is immediate, and an attempt withdrawn has done nothing; only
+     a blocking call that has begun goes on, and what comes of it is dropped.
 
 Not here: how descriptors become ready (readiness.py), what an operation does
 (wire.py, sim.py), who waits for it (scheduler/).
@@ -52,7 +54,7 @@ class Op:
         return self.result is not None
 
     def call_off(self, waiter: Any) -> None:
-        """Withdraw it; nothing has been done."""
+        """Withdraw it: the kernel will not be told of it."""
         assert self.waiter is waiter
         self.waiter = None
         self.argument = None
@@ -70,7 +72,7 @@ def _nothing(_argument: Any) -> None:
 
 
 class Wire(Protocol):
-    """A full-duplex byte stream. `recv`, `recv_into` and `send` are attempts."""
+    """A full-duplex byte stream. `recv`, `recv_into`, `send` and `finish_connect` are attempts."""
 
     reading: Op
     writing: Op

@@ -42,7 +42,7 @@ class ReadinessEngine:
         self._finished: deque[Op] = deque()  # any thread appends
         self._asleep = False
         self._unsure = False  # a poll was cut short, so edges may have been dropped
-        self._busy_hint: SocketWire | SocketPort | None = None
+        self._busy_hint: SocketWire | SocketPort | None = None  # somebody waited on it last time, and mostly still does
         self._bell, self._ear = socket.socketpair()
         self._bell.setblocking(False)
         self._ear.setblocking(False)
@@ -128,11 +128,7 @@ class ReadinessEngine:
     # Sockets.
 
     def connect(self, address: Address) -> SocketWire:
-        if isinstance(address, str):
-            family = socket.AF_UNIX
-        else:
-            family = socket.AF_INET if len(address) == 2 else socket.AF_INET6
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock = socket.socket(_family_of(address), socket.SOCK_STREAM)
         try:
             sock.setblocking(False)
             wire = SocketWire(sock, address, self._forget)
@@ -144,10 +140,7 @@ class ReadinessEngine:
         return wire
 
     def listen(self, address: Address, backlog: int) -> SocketPort:
-        if isinstance(address, str):
-            family = socket.AF_UNIX
-        else:
-            family = socket.AF_INET if len(address) == 2 else socket.AF_INET6
+        family = _family_of(address)
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             sock.setblocking(False)
@@ -223,3 +216,9 @@ class ReadinessEngine:
                 # One that has finished without getting into the line must not be attempted twice.
                 if op.result is not None or op.error is not None or op.run():
                     self._finished.append(op)
+
+
+def _family_of(address: Address) -> socket.AddressFamily:
+    if isinstance(address, str):
+        return socket.AF_UNIX
+    return socket.AF_INET if len(address) == 2 else socket.AF_INET6

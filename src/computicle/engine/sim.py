@@ -7,7 +7,8 @@ This is the smallest engine: read it first.
 
 Rules:
   1. The same seed and the same program give the same run.
-  2. Time moves only inside `poll`, and only as far as the next event.
+  2. Time moves only inside `poll`, and only as far as the next event or the
+     end of the wait.
   3. Nothing here touches a descriptor, a thread or the real clock.
   4. With no event to come, nothing will ever come: `busy` says so, and the
      kernel can tell a deadlock where a real engine could only wait.

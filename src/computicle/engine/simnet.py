@@ -168,12 +168,11 @@ class SimWire:
     def _cross(self, happen: Any) -> None:
         """Have something happen on the other side, after all that was sent before."""
         arrival = max(self._engine.time + self._engine.delay(), self._last_arrival)
-        self._last_arrival = arrival
         # Equal times are put in a random order, and these two must not be.
         self._last_arrival = self._engine.after(arrival - self._engine.time, happen) + 1e-9
 
     def _piece(self, most: int) -> int:
-        if most > 1 and self._engine.network.pieces and self._engine.random.random() < 0.5:
+        if most > 1 and self._engine.network.pieces and self._engine.chance(0.5):
             return self._engine.random.randint(1, most)
         return most
 

@@ -9,8 +9,8 @@ Rules:
   1. At most `threads_max` calls run at once; the others wait their turn.
   2. A call withdrawn before its turn never runs; one that runs is left to end
      by itself, and its result is dropped.
-  3. Everything but `call` and `close` happens on the helper threads, and only
-     `finished` (a thread-safe append and a wake-up) reaches the owner.
+  3. Everything but `call`, `busy` and `close` happens on the helper threads,
+     and only `finished` (a thread-safe append and a wake-up) reaches the owner.
 
 Not here: context variables and tracebacks (words.py), who waits (scheduler/).
 """

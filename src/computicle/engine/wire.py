@@ -207,8 +207,7 @@ class SocketPort:
         self.local: Address = sock.getsockname()
         self._made: tuple[str, int, int] | None = None  # the path that bind has made: name, device, inode
         self.readable = True
-        self.writable = False
-        self.ended = False
+        self.writable = self.ended = False  # these two and `writing`: so that the engine need not ask what it has
         self.closed = False
         local = self.local
         self.reading = Op(lambda: f"a connection to {address_text(local)}")

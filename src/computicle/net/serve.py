@@ -40,7 +40,7 @@ _log = logging.getLogger("computicle")
 
 def serve(
     handler: Callable[[Stream], Any],
-    port_or_listener: "int | Listener",
+    port_or_listener: int | Listener,
     host: str | None = "127.0.0.1",
     *,
     limit: int = LIMIT,

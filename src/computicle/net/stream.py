@@ -264,7 +264,7 @@ class Stream:
 
     def _take(self, me: Fiber, n: int) -> bytes:
         """Out of the buffer, at most `n` bytes."""
-        self.check_reader(me)
+        self._check_reader(me)
         if n < 0:
             raise ValueError(f"recv: n must be 0 or more, not {n}")
         me.credit -= 1
@@ -275,7 +275,7 @@ class Stream:
         del self._buffer[:n]
         return data
 
-    def check_reader(self, me: Fiber) -> None:
+    def _check_reader(self, me: Fiber) -> None:
         """Raise unless `me` may read now."""
         if self._wire.closed:
             raise ClosedError("the stream is closed")
@@ -323,7 +323,7 @@ class _Reading:
     __slots__ = ("_stream",)
 
     def __init__(self, stream: Stream, me: Fiber) -> None:
-        stream.check_reader(me)
+        stream._check_reader(me)
         stream._reader = me
         self._stream = stream
 

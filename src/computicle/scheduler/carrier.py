@@ -2,13 +2,14 @@
 
 Making a greenlet and entering it for the first time costs about five times as
 much as handing the next job to a parked one, so a carrier runs one fiber
-after the other and is kept for the next in between (kernel.py).
+after the other and is kept for the next in between (crew.py).
 
 `here().fiber` is the running fiber. A thread's own flow is a plain greenlet;
 the kernel hangs its main fiber onto that (flows.py), and until then the
 attribute is missing.
 
-Not here: what a fiber is (fiber.py), when carriers are made (kernel.py).
+Not here: what a fiber is (fiber.py), how many carriers are kept (crew.py),
+what they run (kernel.py).
 """
 
 import sys

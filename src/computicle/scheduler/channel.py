@@ -28,10 +28,14 @@ T = TypeVar("T")
 class Channel(Generic[T]):
     """A bounded first-in, first-out queue between fibers of one thread.
 
-    Iterating receives until the channel is closed and empty.
+    Iterating receives until the channel is closed and empty. Its len() is how many values are on the way.
 
     Args:
         capacity: how many values may be on the way; 0 hands each one over in person.
+
+    Attributes:
+        capacity: as given.
+        closed: True once it has been closed; values may still be on the way.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -90,7 +94,7 @@ class Channel(Generic[T]):
             self._receivers.raise_all(lambda: ClosedError("the channel is closed and empty"))
 
     def take(self) -> Taken | None:
-        """A value, if there is one now."""
+        """For select: a value, if there is one now. Raises ClosedError."""
         if self._values:
             value = self._values.popleft()
             if self._senders.fibers:

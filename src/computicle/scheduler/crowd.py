@@ -17,7 +17,6 @@ from computicle.scheduler.errors import FiberCancelled
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.interrupts import calls_out
 from computicle.scheduler.park import look_around
-from computicle.scheduler.region import Region
 from computicle.scheduler.scope import Scope
 
 __all__ = ["gather_all", "race_all"]
@@ -34,8 +33,7 @@ class Crowd(Scope):
         if self.errors:
             _log.error("fiber %r failed after another one had", fiber.name, exc_info=error)
             return
-        self.errors.append(error)
-        Region.cancel(self)
+        super().failed(fiber, error)
 
     def raise_first(self) -> None:
         """The first error, if there was one, as it is."""

@@ -23,5 +23,5 @@ class FiberCancelled(Exception):
 class Deadlock(RuntimeError):
     """Nothing can ever happen again, and fibers are still waiting.
 
-    The message lists each of them: name, file and line, what it waits for.
+    The message lists them, the first 100: name, file and line, what each waits for.
     """

@@ -9,9 +9,11 @@ Rules:
      scope; never nowhere.
   2. `runner` runs it: itself from the start, its carrier from where it stands.
      It is in the ready queue at most once.
-  3. A finished fiber keeps its outcome, and lets go of all else.
+  3. A finished fiber keeps its outcome, and lets go of its stack, arguments
+     and context.
 
-Not here: starting and finishing (kernel.py), what it waits for (park.py).
+Not here: running and finishing it (kernel.py), how it waits (park.py), what
+there is to wait for (line.py, timers.py, ...).
 """
 
 from collections import deque
@@ -212,7 +214,7 @@ class Fiber(Region):
         """As an entry of the ready queue: run it from its first step."""
         region: Region | None = self
         while region is not None:
-            # is_doomed(), written out: this is a part of every spawn (bench/spawning.py).
+            # is_doomed(), and then board(), written out: this is a part of every spawn (bench/spawning.py).
             if region.cancelled:
                 self._never_begin()
                 return

@@ -31,7 +31,7 @@ from computicle.scheduler.kernel import Kernel
 from computicle.scheduler.park import Runner
 from computicle.scheduler.region import is_doomed
 
-__all__ = ["Hooks", "attach", "detach"]
+__all__ = ["Hooks", "Observing", "attach", "detach"]
 
 _log = logging.getLogger("computicle")
 
@@ -87,7 +87,7 @@ class Observing(deque[Runner]):
     kernel: Kernel
     plain: deque[Runner]  # whose place it has taken
     attached: tuple[Hooks, ...]
-    told: set[Fiber]  # created, and not yet begun
+    told: set[Fiber]  # created, and not yet ready
     last: Fiber | None  # who was taken out last, until it is known what has become of it
 
     def append(self, runner: Runner) -> None:

@@ -39,7 +39,7 @@ from computicle.scheduler.carrier import here
 if TYPE_CHECKING:
     from computicle.scheduler.kernel import Kernel
 
-__all__ = ["Interrupts", "calls_out"]
+__all__ = ["EXIT_BY_SIGINT", "Interrupts", "calls_out"]
 
 EXIT_BY_SIGINT = 128 + 2  # what a shell reports for a program ended by Ctrl-C
 EXIT_BY_SIGTERM = 128 + 15  # and by signal 15

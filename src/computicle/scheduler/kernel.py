@@ -1,10 +1,10 @@
 """Kernel: who runs next in one thread.
 
 There is no loop that every switch goes through: a fiber that gives way
-switches to the next in the ready queue, and counts down the turn (turn.py). At
-its end it enters the hub, the one greenlet that asks predicates, looks at
-timers and sleeps in the engine. Handed on directly, a yield costs a third of
-gevent's; through a hub, a half (bench/yielding.py).
+switches to the next in the ready queue, and counts down the turn (turn.py).
+When there is something to look at, it enters the hub, the one greenlet that
+asks predicates, looks at timers and sleeps in the engine. Handed on directly,
+a yield costs a third of gevent's; through a hub, a half (bench/yielding.py).
 
 Rules:
   1. Ready fibers run first in, first out.
@@ -198,7 +198,7 @@ class Kernel:
             else:
                 fiber.error = error.with_traceback(trace.tb_next if trace is not None else None)  # without _carry's
                 if isinstance(error, (SystemExit, KeyboardInterrupt)):
-                    self.end_run(error)
+                    self.interrupt_main(error)  # a fiber wants the program to end
                 elif not fiber.is_awaited():
                     scope.failed(fiber, error)
         if fiber.joiners is not None:
@@ -254,10 +254,6 @@ class Kernel:
         self.main.settle()
         return error
 
-    def end_run(self, error: BaseException) -> None:
-        """A fiber wants the program to end: so does the main fiber."""
-        self.interrupt_main(error)
-
     def _stuck(self) -> None:
         """Nothing is ready and nothing will come."""
         self._sweep()
@@ -270,8 +266,6 @@ class Kernel:
                     fiber.cancel()
                 if self.ready:  # else shields hold them back
                     return
-        count = f"{len(alive)} fibers wait" if len(alive) > 1 else "1 fiber waits"
-        error = Deadlock(f"nothing can happen any more, and {count}:\n{describe(alive)}")
         leaving = self.main.why
         if isinstance(leaving, Scope) and leaving.cancelled:
             # Cancelled already: only shields hold these back, and nothing is left that could end their wait.
@@ -280,7 +274,8 @@ class Kernel:
                     interrupt(fiber, Cancelled())
             if self.ready:
                 return
-        self.interrupt_main(error)
+        count = f"{len(alive)} fibers wait" if len(alive) > 1 else "1 fiber waits"
+        self.interrupt_main(Deadlock(f"nothing can happen any more, and {count}:\n{describe(alive)}"))
 
     def alive(self) -> Iterator[Fiber]:
         """Every fiber that has not ended, the main fiber first."""

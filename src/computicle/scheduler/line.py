@@ -6,7 +6,8 @@ Rules:
   2. First come, first served; leaving from the middle is cheap.
   3. A line belongs to the kernel of those who stand in it.
 
-Not here: what there is to hand out (signals, channels, locks).
+Not here: what there is to hand out (channel.py, locks.py, fiber.py); signals
+have lines of their own (signals.py).
 """
 
 from collections import OrderedDict

@@ -3,7 +3,8 @@
 The ready queue holds runners: carriers, and whatever else has a `switch`.
 Switching to one runs somebody else, and returns when the caller is run again;
 so the whole act of giving way is to count down the turn and switch to the
-next (turn.py, and written out here and in yield_, where it is hot).
+next (turn.py; written out where it is hot: here, in `yield_` and in what a
+carrier runs).
 
 Rules:
   1. A parked fiber's `why` says what it waits for and knows how to call it
@@ -11,7 +12,7 @@ Rules:
   2. A wake given stands. Whoever wants to interrupt a fiber looks at `why`;
      one that has been woken meets the interruption at its next wait.
   3. A fiber whose `why` is set and that runs all the same is being asked its
-     predicate: then waiting is an error.
+     predicate, or stands for the kernel itself: then waiting is an error.
   4. `credit` counts down the words done without waiting. With none left, the
      next word that may wait looks around first. `limit` is what a wait
      refills it with: nothing for a fiber that is cancelled, so that it looks
@@ -62,11 +63,11 @@ class Why(Protocol):
     """What a fiber waits for; str() names it."""
 
     def call_off(self, fiber: Any, /) -> None:
-        """Strike the fiber off: nothing else will wake it. Changes nothing else."""
+        """Strike the fiber off: nothing else will wake it. The caller clears its `why`."""
 
 
 class Opening:
-    """What a fiber was parked for before its first step, and is given as its first argument."""
+    """What a fiber is parked for before its first step and gets as its first argument, if that must be told the end."""
 
     __slots__ = ()
 

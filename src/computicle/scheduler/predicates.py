@@ -80,7 +80,7 @@ class Watch(Opening):
             if me.credit <= 0:
                 look_around(me)
             me.limit = me.credit = 0
-            self.predicates.resume(self)
+            self.predicates.add(self)
             park(me, self)
         return value
 
@@ -119,7 +119,7 @@ class Watch(Opening):
         if fiber.runner is fiber:
             self.end()  # it has not begun, and nobody else will
         fiber.why = None
-        fiber.settle()
+        fiber.settle()  # give back the credit that being asked has taken
 
     def __str__(self) -> str:
         code = getattr(self.predicate, "__code__", None)
@@ -173,13 +173,9 @@ class Predicates:
         self._being_asked: list[Asked] = []  # by the sweep that is on
 
     def add(self, watch: Watch) -> None:
+        """Ask it from now on. One that was found true and is no longer is asked again, in its old place."""
         if not self.watches:
             watch.fiber.kernel.turn.watch()
-        self.watches[watch] = True
-        self._asked = None
-
-    def resume(self, watch: Watch) -> None:
-        """It was no longer true: ask it again, in its old place."""
         self.watches[watch] = True
         self._asked = None
 

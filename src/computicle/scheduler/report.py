@@ -1,6 +1,7 @@
-"""Report: who is alive and what each waits for, as data and as text.
+"""Report: who is alive and what each waits for, as text.
 
-Not here: when to report (kernel.py: Deadlock; words.py: fibers).
+Not here: when to report (kernel.py: Deadlock), the same as data (words.py:
+fibers).
 """
 
 from collections.abc import Iterable

@@ -11,7 +11,7 @@ Rules:
      spawned there: those belong to the scope around it.
 
 Not here: how cancelling spreads (region.py), what a fiber's end means to
-those who join it (kernel.py).
+those who join it (fiber.py).
 """
 
 import math
@@ -96,14 +96,13 @@ class Hosted(Region):
 class Scope(Hosted):
     """What fibers belong to. A context manager that is left when they have ended."""
 
-    __slots__ = ("errors", "fibers", "kernel", "leaving", "left", "scope_outside")
+    __slots__ = ("errors", "fibers", "kernel", "leaving", "scope_outside")
 
     def __init__(self) -> None:
         super().__init__()
         self.fibers: dict[Fiber, None] = {}  # alive, in order of spawning
         self.errors: list[BaseException] = []  # unclaimed, in order of failing
-        self.leaving = False
-        self.left = False
+        self.leaving = False  # its host waits, or has waited, for the fibers
 
     def __enter__(self) -> Self:
         me = here().fiber
@@ -138,7 +137,6 @@ class Scope(Hosted):
                 # Ctrl-C or Deadlock, never Cancelled: it becomes the body's own error.
                 interruption = reason
                 self.cancel()
-        self.left = True
         absorbed = self.leave(error)
         me.scope = self.scope_outside
         if interruption is not None:
@@ -179,7 +177,7 @@ class Scope(Hosted):
 
     def make(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], name: str | None) -> Fiber:
         """Make a fiber without queueing it: the caller parks it for its first wait."""
-        if self.left:
+        if not self.open:
             raise RuntimeError("this scope has been left: spawn in one that is open")
         fiber = new_fiber(self.kernel, self, fn, args, kwargs or None, name, copy_context() or None)
         self.fibers[fiber] = None

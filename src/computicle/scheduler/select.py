@@ -8,7 +8,7 @@ Rules:
 Not here: the sources (channel.py, fiber.py).
 """
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.line import Choice, Line, Taken
@@ -16,7 +16,6 @@ from computicle.scheduler.line import Choice, Line, Taken
 __all__ = ["Source", "select_from"]
 
 
-@runtime_checkable
 class Source(Protocol):
     """Something `select` can take from."""
 
@@ -29,7 +28,7 @@ class Source(Protocol):
         ...
 
 
-def select_from(me: Fiber, sources: tuple[Any, ...], timeout: float | None) -> tuple[Any, Any]:
+def select_from(me: Fiber, sources: tuple[Source, ...], timeout: float | None) -> tuple[Source, Any]:
     """`select`, once its arguments are known to be good."""
     for source in sources:
         taken = source.take()

@@ -21,7 +21,7 @@ from computicle.scheduler.timers import park_until
 if TYPE_CHECKING:
     from computicle.scheduler.fiber import Fiber
 
-__all__ = ["KEPT_MAX", "Signals", "Subscription"]
+__all__ = ["KEPT_MAX", "Signals", "Subscription", "Waiters"]
 
 KEPT_MAX = 1024  # values that wait for a subscription's function
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Alarm", "Expiry", "Timer", "Timers", "park_until", "sleep_for"]
 
-HORIZON_S = 1.0  # width of a far bucket, and how far ahead the heap may be filled
+HORIZON_S = 1.0  # how far ahead the heap may be filled
 ROT_MIN = 64  # heaps with fewer cancelled timers are not worth cleaning
 
 
@@ -120,7 +120,7 @@ class Timers:
         self._rot = 0  # cancelled timers still in _sorted or _heap
 
     def add(self, deadline: float, timer: Timer) -> None:
-        """Have `timer` fire at `deadline`."""
+        """Have `timer` fire at `deadline`, which is finite."""
         timer.deadline = deadline
         timer.timers = self
         key = timer.key = self._tie()

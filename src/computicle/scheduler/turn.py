@@ -1,7 +1,7 @@
 """Turn: how far the fibers run before the kernel looks around.
 
 Fibers hand over to each other without asking anybody, so each counts down
-`left` as it gives way. At zero, or with nothing ready, it ends the turn, still
+`left` as it gives way. At zero, or with nothing ready, it calls `end`, still
 on its own stack: mostly that finds that it is not yet time to look outside,
 and passes on; only else it enters the hub. (An entry of the kernel's own in
 the ready queue would need no count, but costs 0.4 us each time it comes by,
@@ -9,12 +9,14 @@ which with few fibers ready is every time.)
 
 Rules:
   1. A turn is the fibers that were ready when it began, at most TURN_MAX.
-     After it, predicates are asked, if there are any.
+     After it, predicates are asked, if there are any. If there are none, its
+     end matters to nobody, and `left` counts a stride: until the clock is read.
   2. Timers and engine are looked at after TURNS_MAX turns, or once LOOK_S has
      gone by as far as the fibers give way, whichever comes first; and at once
      when nothing is ready.
-  3. The clock is read every STRIDE resumptions, and more often as soon as
-     they take longer than a fraction of LOOK_S.
+  3. The clock is read after each turn that predicates follow, else every
+     STRIDE resumptions, and more often as soon as they take longer than a
+     fraction of LOOK_S.
 
 Not here: what the hub does (kernel.py).
 """
@@ -58,7 +60,7 @@ class Turn:
             self.end()
 
     def end(self) -> None:
-        """Nobody is left to run in this turn: begin the next, or have the hub look around."""
+        """The count is at zero, or nobody is ready: count anew and pass on, or have the hub look around."""
         ready = self.ready
         self._until_look -= self._strode
         if ready and not self._watches and self._until_look > 0:

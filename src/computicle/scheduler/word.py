@@ -28,7 +28,7 @@ def entering() -> Fiber:
 
 
 def checked_seconds(word: str, name: str, seconds: Any) -> float:
-    """`seconds` as a float: zero or more. Raises TypeError or ValueError, naming the argument."""
+    """`seconds`, zero or more, as an int or a float. Raises TypeError or ValueError, naming the argument."""
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         if isinstance(seconds, bool) or not hasattr(seconds, "__float__"):
             raise TypeError(f"{word}: {name} must be a number of seconds, not {seconds!r}")

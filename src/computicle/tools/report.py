@@ -20,9 +20,10 @@ from typing import Any
 
 import click
 
+from computicle.scheduler.interrupts import EXIT_BY_SIGINT
+
 __all__ = ["exit_status"]
 
-INTERRUPTED = 128 + 2  # what a shell reports for a program ended by signal 2
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
@@ -35,7 +36,7 @@ def exit_status(error: BaseException, *, full: bool) -> Any:
         click.echo(_text(failed, full=full), err=True, nl=False)
     if isinstance(asked, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
-        return INTERRUPTED
+        return EXIT_BY_SIGINT
     if isinstance(asked, SystemExit):
         return asked.code or 1 if failed is not None else asked.code
     return 1
