@@ -22,6 +22,7 @@ from computicle.net.connect import connect
 from computicle.net.listener import Listener, listen
 from computicle.net.serve import serve
 from computicle.net.stream import IncompleteRead, LineTooLong, Stream
+from computicle.scheduler.arguments import checked_callable, checked_seconds, checked_timeout, name_of
 from computicle.scheduler.carrier import here, outside_fibers
 from computicle.scheduler.channel import Channel
 from computicle.scheduler.crowd import gather_all, race_all
@@ -37,7 +38,7 @@ from computicle.scheduler.scope import Deadline, FailAfter, Scope, Shield
 from computicle.scheduler.select import select_from
 from computicle.scheduler.signals import Subscription
 from computicle.scheduler.timers import Alarm, sleep_for
-from computicle.scheduler.word import checked_callable, checked_seconds, checked_timeout, entering
+from computicle.scheduler.word import entering
 
 __all__ = [
     "Cancelled",
@@ -229,7 +230,7 @@ def _first_alarm(
     me: Fiber, fn: Callable[..., Any], seconds: float, body: Callable[..., Any], args: tuple[Any, ...]
 ) -> Fiber:
     due = me.kernel.now() + seconds
-    fiber = me.scope.make(body, args, {}, _name(fn))
+    fiber = me.scope.make(body, args, {}, name_of(fn))
     if due == math.inf:
         fiber.why = _Forever()
     else:
@@ -338,7 +339,7 @@ def _on_predicate(
     checked_callable(word, "fn", fn)
     every = _checked_beat(word, every)
     me = running()
-    fiber = me.scope.make(body, (), {}, _name(fn))
+    fiber = me.scope.make(body, (), {}, name_of(fn))
     watch = Watch(fiber, predicate, every)
     fiber.args = (watch, fn)
     watch.stand(fiber, fiber.context)
@@ -397,10 +398,10 @@ def on_signal(fn: Callable[..., Any], name: Hashable, *, every: bool = False) ->
     takes = _takes_value(fn)
     if every:
         subscription = Subscription(me.kernel.signals.waiters(name))
-        fiber = me.scope.make(_each_signal, (subscription, fn, takes), {}, _name(fn))
+        fiber = me.scope.make(_each_signal, (subscription, fn, takes), {}, name_of(fn))
         subscription.await_first(fiber)
     else:
-        fiber = me.scope.make(_one_signal, (fn, takes), {}, _name(fn))
+        fiber = me.scope.make(_one_signal, (fn, takes), {}, name_of(fn))
         me.kernel.signals.await_first(fiber, name)
     return fiber
 
@@ -489,7 +490,7 @@ def fail_after(seconds: float) -> FailAfter:
 
     Its deadline does not reach fibers spawned inside.
     """
-    checked_seconds("fail_after", "seconds", seconds)
+    seconds = checked_seconds("fail_after", "seconds", seconds)
     running()
     return FailAfter(seconds)
 
@@ -499,7 +500,7 @@ def move_on_after(seconds: float) -> Deadline:
 
     `d.expired` tells whether that happened. Its deadline does not reach fibers spawned inside.
     """
-    checked_seconds("move_on_after", "seconds", seconds)
+    seconds = checked_seconds("move_on_after", "seconds", seconds)
     running()
     return Deadline(seconds)
 
@@ -589,9 +590,5 @@ def offload(fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     me = entering()
     context = copy_context()
     call = partial(outside_fibers, context.run, fn, *args, **kwargs)
-    op = me.kernel.engine.call(call, f"{_name(fn)} on a helper thread", me)
+    op = me.kernel.engine.call(call, f"{name_of(fn)} on a helper thread", me)
     return park(me, op)  # type: ignore[no-any-return]
-
-
-def _name(fn: Callable[..., Any]) -> str:
-    return getattr(fn, "__qualname__", None) or repr(fn)

@@ -40,7 +40,7 @@ class Child:
     def __init__(self, program: str) -> None:
         self._errors = tempfile.TemporaryFile("w+")
         self._process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-W", "ignore:.*fork:DeprecationWarning", "-c", PREAMBLE + program],
+            [sys.executable, "-W", "error", "-W", "ignore:This process:DeprecationWarning", "-c", PREAMBLE + program],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self._errors,

@@ -64,7 +64,9 @@ def _reach(me: Fiber, address: Address) -> Wire:
     try:
         wire = _start(me, address)
         try:
-            if not wire.finish_connect(None):
+            if wire.finish_connect(None):
+                me.credit -= 1
+            else:
                 me.kernel.finish_op(me, wire.writing, wire.finish_connect, None)
         except BaseException:
             wire.close()

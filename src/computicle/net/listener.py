@@ -136,6 +136,7 @@ def listen(
 
 
 def _port_at(me: Fiber, address: Address) -> Port:
+    me.credit -= 1
     try:
         return me.kernel.engine.listen(address, BACKLOG)
     except OSError as error:

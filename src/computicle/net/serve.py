@@ -20,13 +20,14 @@ from typing import Any
 
 from computicle.net.listener import Listener, listen
 from computicle.net.stream import Stream
+from computicle.scheduler.arguments import checked_callable, checked_seconds
 from computicle.scheduler.errors import Cancelled
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.interrupts import calls_out
 from computicle.scheduler.locks import Semaphore
 from computicle.scheduler.scope import FreeScope
 from computicle.scheduler.timers import sleep_for
-from computicle.scheduler.word import checked_callable, checked_seconds, entering
+from computicle.scheduler.word import entering
 
 __all__ = ["serve"]
 
@@ -61,7 +62,7 @@ def serve(
         OSError: it cannot listen.
     """
     checked_callable("serve", "handler", handler)
-    checked_seconds("serve", "grace", grace)
+    grace = checked_seconds("serve", "grace", grace)
     if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
         raise ValueError(f"serve: limit must be an int, 1 or more, not {limit!r}")
     room = Semaphore(limit)

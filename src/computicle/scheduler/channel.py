@@ -16,9 +16,10 @@ from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 from computicle.engine.op import ClosedError
+from computicle.scheduler.arguments import checked_timeout
 from computicle.scheduler.line import Line, Taken
 from computicle.scheduler.park import wake
-from computicle.scheduler.word import checked_timeout, entering
+from computicle.scheduler.word import entering
 
 __all__ = ["Channel"]
 

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from computicle.scheduler.arguments import name_of
 from computicle.scheduler.errors import FiberCancelled
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.interrupts import calls_out
@@ -51,6 +52,8 @@ class Crowd(Scope):
 
 def gather_all(me: Fiber, fns: tuple[Callable[[], Any], ...]) -> list[Any]:
     """`gather`, once its arguments are known to be good."""
+    if not fns:
+        me.credit -= 1
     fibers: list[Fiber] = []
     with Crowd() as crowd:
         fibers.extend(crowd.begin(fn, (), {}, None) for fn in fns)
@@ -74,7 +77,7 @@ def race_all(me: Fiber, fns: tuple[Callable[[], Any], ...]) -> Any:
 
     fibers: list[Fiber] = []
     with Crowd() as crowd:
-        fibers.extend(crowd.begin(entrant, (fn,), {}, getattr(fn, "__qualname__", None)) for fn in fns)
+        fibers.extend(crowd.begin(entrant, (fn,), {}, name_of(fn)) for fn in fns)
     crowd.raise_first()
     if not won:
         _decided_by_cancellation(me, fibers[0])

@@ -22,6 +22,7 @@ from contextvars import Context
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
+from computicle.scheduler.arguments import checked_timeout, name_of
 from computicle.scheduler.carrier import Carrier, frame_of, here
 from computicle.scheduler.errors import Cancelled, FiberCancelled
 from computicle.scheduler.line import Line, Taken
@@ -55,7 +56,6 @@ class Fiber(Region):
         "kernel",
         "kwargs",
         "limit",
-        "locals",
         "ready",
         "region",
         "runner",
@@ -83,7 +83,6 @@ class Fiber(Region):
     context: Context | None  # None: an empty one
     scope: "Scope"  # the nearest enclosing one, where spawn puts new fibers
     region: Region  # the innermost one
-    locals: dict[Any, dict[str, Any]]  # set by the first FiberLocal
     swallowed: int  # how often Cancelled has been raised in it; set by the first time
     done: bool
     joiners: "Fiber | End | None"  # who waits for its end: mostly one, for whom a line would cost as much as the wait
@@ -91,7 +90,7 @@ class Fiber(Region):
     @property
     def name(self) -> str:
         """The name it was given, or the function's."""
-        return self._name if self._name is not None else _name_of(self.fn)
+        return self._name if self._name is not None else name_of(self.fn)
 
     @property
     def waits_for(self) -> str | None:
@@ -129,6 +128,7 @@ class Fiber(Region):
             if self.done:
                 return self.result()
             raise self._not_to_be_joined(None) from None
+        timeout = checked_timeout("join", timeout)
         if me.credit <= 0:
             look_around(me)
         if not self.done:
@@ -348,7 +348,3 @@ class End(Line):
 
     def __str__(self) -> str:
         return str(self.fiber)
-
-
-def _name_of(fn: Callable[..., Any]) -> str:
-    return getattr(fn, "__qualname__", None) or repr(fn)

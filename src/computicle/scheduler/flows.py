@@ -146,6 +146,7 @@ def run_main(main: Callable[..., Any] | None, args: tuple[Any, ...], kwargs: dic
         me.done = True
         kernel = me.kernel  # another one if the program has forked meanwhile
         kernel.run_scope = None
+        kernel.locals.pop(me, None)
         flow.fiber = kernel.main = outside
         outside.kernel, outside.ready = kernel, kernel.ready
         if fresh:

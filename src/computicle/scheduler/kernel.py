@@ -63,6 +63,7 @@ class Kernel:
         self._unborn: Fiber | None = None  # to be given a new carrier by the hub
         self._pending: BaseException | None = None  # an interruption that waits for the main fiber to wait
         self.crew = Crew(self._carry)
+        self.locals: dict[Fiber, dict[Any, dict[str, Any]]] = {}  # of the fibers that use a FiberLocal
         self.hooks: Observing | None = None  # set while somebody looks on (hooks.py)
 
     # Turns.
@@ -190,6 +191,8 @@ class Kernel:
         del scope.fibers[fiber]
         fiber.args = ()
         fiber.kwargs = fiber.context = None
+        if self.locals:
+            self.locals.pop(fiber, None)
         del fiber.runner, fiber.region  # they may be the fiber itself: circles, which only the collector would find
         if error is not None:
             trace = error.__traceback__

@@ -18,9 +18,7 @@ class FiberLocal:
 
     def _attributes(self) -> dict[str, Any]:
         me = running()
-        if not hasattr(me, "locals"):
-            me.locals = {}
-        attributes: dict[str, Any] = me.locals.setdefault(self, {})
+        attributes: dict[str, Any] = me.kernel.locals.setdefault(me, {}).setdefault(self, {})
         return attributes
 
     def __getattr__(self, name: str) -> Any:

@@ -14,11 +14,12 @@ Not here: locks between threads or processes.
 from types import TracebackType
 from typing import Self
 
+from computicle.scheduler.arguments import checked_timeout
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.flows import running
 from computicle.scheduler.line import Line
 from computicle.scheduler.park import wake
-from computicle.scheduler.word import checked_timeout, entering
+from computicle.scheduler.word import entering
 
 __all__ = ["Lock", "Semaphore"]
 

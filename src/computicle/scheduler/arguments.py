@@ -1,0 +1,41 @@
+"""Arguments: how what people pass is checked, and what they are told.
+
+Not here: what the arguments mean (words.py).
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["checked_callable", "checked_seconds", "checked_timeout", "name_of"]
+
+
+def checked_seconds(word: str, name: str, seconds: Any) -> float:
+    """`seconds`, zero or more, as an int or a float. Raises TypeError or ValueError, naming the argument."""
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        if isinstance(seconds, bool) or not hasattr(seconds, "__float__"):
+            raise TypeError(f"{word}: {name} must be a number of seconds, not {seconds!r}")
+        seconds = float(seconds)
+    if not seconds >= 0:
+        raise ValueError(f"{word}: {name} must be zero or more seconds, not {seconds!r}")
+    return seconds  # type: ignore[no-any-return]
+
+
+def checked_timeout(word: str, timeout: Any) -> float | None:
+    """`timeout` in seconds, or None (math.inf, too) for as long as it takes."""
+    if timeout is None:
+        return None
+    seconds = checked_seconds(word, "timeout", timeout)
+    return seconds if seconds < math.inf else None
+
+
+def checked_callable(word: str, name: str, fn: Any) -> Callable[..., Any]:
+    """`fn`, if it can be called. Raises TypeError."""
+    if not callable(fn):
+        raise TypeError(f"{word}: {name} must be callable, not {fn!r}: pass the function itself, without calling it")
+    return fn  # type: ignore[no-any-return]
+
+
+def name_of(fn: Callable[..., Any]) -> str:
+    """What to call a function in listings."""
+    return getattr(fn, "__qualname__", None) or repr(fn)
