@@ -107,6 +107,7 @@ class TestNames:
             yield_()
             assert "waiting for signal 's'" in repr(waiting)
             assert "running" in repr(current())
+            assert str(ready) == repr(ready)
             waiting.cancel()
             turns(9)
             assert repr(waiting) == "<Fiber 'w' cancelled>"
@@ -152,8 +153,12 @@ class TestJoin:
     def test_timeout(self, world: World) -> None:
         def main() -> None:
             fiber = spawn(lambda: sleep(10) or 5)
-            with pytest.raises(TimeoutError):
+            with pytest.raises(TimeoutError, match=r"waited 1 s for the end of fiber '"):
                 fiber.join(timeout=1)
+            joiner = spawn(fiber.join)
+            yield_()
+            assert joiner.waits_for == f"the end of fiber {fiber.name!r}"
+            assert f"waiting for the end of fiber {fiber.name!r}" in repr(joiner)
             with pytest.raises(TimeoutError):
                 fiber.join(0)
             assert not fiber.done

@@ -112,9 +112,15 @@ class TestArguments:
 
     @pytest.mark.parametrize("seconds", [1, 1.5, Decimal("1.5"), Fraction(3, 2)])
     def test_any_real_number(self, word: str, seconds: Any) -> None:
+        def use() -> None:
+            made = WORDS[word](seconds)
+            if hasattr(made, "__enter__"):
+                with made:
+                    turns()
+
         def main() -> None:
             with scope() as s:
-                s.spawn(WORDS[word], seconds)
+                s.spawn(use)
                 sleep(0.5)
                 s.cancel()
 

@@ -95,7 +95,10 @@ class Fiber(Region):
     @property
     def waits_for(self) -> str | None:
         """What it waits for, in words; None if it is ready, running or done."""
-        return None if self.why is None else str(self.why)
+        why: object = self.why
+        if isinstance(why, Fiber):
+            return _end_of(why)  # whose only joiner this is
+        return None if why is None else str(why)
 
     @property
     def where(self) -> str:
@@ -271,10 +274,6 @@ class Fiber(Region):
         # Who had to look around begins afresh; to leave a region is no reason to go on for longer.
         self.credit = self.limit if held else min(self.credit, self.limit)
 
-    def __str__(self) -> str:
-        """As what somebody waits for."""
-        return f"the end of fiber {self.name!r}"
-
     def __repr__(self) -> str:
         if self.done:
             if self.error is None:
@@ -282,7 +281,7 @@ class Fiber(Region):
             else:
                 state = "cancelled" if isinstance(self.error, Cancelled) else f"failed: {self.error!r}"
         elif self.why is not None:
-            state = f"at {self.where} waiting for {self.why}"
+            state = f"at {self.where} waiting for {self.waits_for}"
         elif self.runner is here():
             state = "running"
         else:
@@ -347,4 +346,8 @@ class End(Line):
             wake(fiber)
 
     def __str__(self) -> str:
-        return str(self.fiber)
+        return _end_of(self.fiber)
+
+
+def _end_of(fiber: Fiber) -> str:
+    return f"the end of fiber {fiber.name!r}"

@@ -136,7 +136,8 @@ def look_around(me: "Fiber") -> None:
     """
     if being_asked(me):
         raise RuntimeError(
-            f"a predicate may not wait, nor may a hook, nor a signal handler in the kernel (waiting for {me.why or 'its turn'})"
+            "a predicate may not wait, nor may a hook, nor a signal handler in the kernel "
+            f"(waiting for {me.waits_for or 'its turn'})"
         )
     if not me.kernel.has_pending(me):
         give_way(me)

@@ -83,7 +83,7 @@ class Expiry(Timer):
 
     def error(self) -> TimeoutError:
         """What the waiter is told."""
-        return TimeoutError(f"waited {self.timeout:g} s for {self.why}")
+        return TimeoutError(f"waited {self.timeout:g} s for {self.fiber.waits_for or self.why}")
 
 
 def sleep_for(me: "Fiber", seconds: float) -> None:
