@@ -25,7 +25,7 @@ from computicle.scheduler.errors import Cancelled
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.interrupts import calls_out
 from computicle.scheduler.locks import Semaphore
-from computicle.scheduler.scope import FreeScope
+from computicle.scheduler.scope import FreeScope, Scope
 from computicle.scheduler.timers import sleep_for
 from computicle.scheduler.word import entering
 
@@ -88,7 +88,8 @@ def serve(
 @calls_out
 def _handle(handler: Callable[[Stream], Any], stream: Stream, streams: set[Stream], room: Semaphore) -> None:
     try:
-        handler(stream)
+        with Scope():  # of its own: what it has spawned ends with it, and fails with it
+            handler(stream)
     except (Cancelled, SystemExit, KeyboardInterrupt):
         raise
     except BaseException as error:

@@ -43,8 +43,12 @@ class IncompleteRead(EOFError):
     """
 
     def __init__(self, partial: bytes, wanted: int) -> None:
-        super().__init__(f"the stream ended after {len(partial)} of {wanted} bytes")
+        super().__init__(partial, wanted)
         self.partial = partial
+        self.wanted = wanted
+
+    def __str__(self) -> str:
+        return f"the stream ended after {len(self.partial)} of {self.wanted} bytes"
 
 
 class Stream:

@@ -11,11 +11,13 @@ __all__ = ["checked_callable", "checked_seconds", "checked_timeout", "name_of"]
 
 
 def checked_seconds(word: str, name: str, seconds: Any) -> float:
-    """`seconds`, zero or more, as an int or a float. Raises TypeError or ValueError, naming the argument."""
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-        if isinstance(seconds, bool) or not hasattr(seconds, "__float__"):
-            raise TypeError(f"{word}: {name} must be a number of seconds, not {seconds!r}")
+    """`seconds`, zero or more, as a float. Raises TypeError or ValueError, naming the argument."""
+    if isinstance(seconds, bool) or not hasattr(seconds, "__float__"):
+        raise TypeError(f"{word}: {name} must be a number of seconds, not {seconds!r}")
+    try:
         seconds = float(seconds)
+    except OverflowError:  # an int beyond all floats
+        seconds = math.inf if seconds > 0 else -math.inf
     if not seconds >= 0:
         raise ValueError(f"{word}: {name} must be zero or more seconds, not {seconds!r}")
     return seconds  # type: ignore[no-any-return]

@@ -29,6 +29,7 @@ class Crowd(Scope):
     """A scope whose first error stands for all."""
 
     __slots__ = ()
+    quiet = False
 
     def failed(self, fiber: Fiber, error: BaseException) -> None:
         if self.errors:
@@ -42,6 +43,9 @@ class Crowd(Scope):
             error = self.errors[0]
             self.errors = []
             raise error
+
+    def pass_on_cancellation(self) -> None:
+        """For the call to decide, which may have its values all the same."""
 
     def settle_errors(self, error: BaseException | None, *, absorbed: bool) -> bool:
         if error is not None:  # Ctrl-C or Deadlock goes first

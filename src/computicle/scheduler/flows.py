@@ -102,10 +102,10 @@ def adopt(engine: Engine | None = None, ready: deque[Runner] | None = None) -> F
     return main
 
 
-def serve_flow(kernel: Kernel, main: Fiber) -> None:
+def serve_flow(kernel: Kernel, main: Fiber, *, sigterm: bool = True) -> None:
     """Let a new kernel serve this thread from now on."""
     kernel.main = main
-    kernel.interrupts.install()
+    kernel.interrupts.install(sigterm=sigterm)
     _watch_thread()
 
 

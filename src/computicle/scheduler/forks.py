@@ -54,7 +54,8 @@ def _after_fork_in_child() -> None:
     kernel = Kernel(choose_engine())
     kernel.base = BaseScope(kernel)
     _move(fiber, kernel)
-    serve_flow(kernel, fiber)
+    # What forks, like multiprocessing, ends its children by SIGTERM, wherever they block.
+    serve_flow(kernel, fiber, sigterm=False)
     old.main = fiber  # so that nothing the child does reaches the one that was dropped
 
 

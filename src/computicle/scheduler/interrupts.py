@@ -186,14 +186,18 @@ class Interrupts:
         self._bell_before = -1
         self._served_before: Interrupts | None = None
 
-    def install(self) -> None:
-        """Take over the signals nobody handles. Does nothing outside the main thread."""
+    def install(self, *, sigterm: bool = True) -> None:
+        """Take over the signals nobody handles, and have all of them wake the engine.
+
+        Does nothing outside the main thread. Without `sigterm`, that one does what it does in any program.
+        """
         if threading.get_ident() != threading.main_thread().ident:
             return
         for number, unhandled in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
             handler = signal.getsignal(number)
             # A kernel around this one (a simulation has one inside) sleeps as long as this one runs.
-            if handler is unhandled or isinstance(getattr(handler, "__self__", None), Interrupt):
+            ours = isinstance(getattr(handler, "__self__", None), Interrupt)
+            if (handler is unhandled or ours) and (sigterm or number != signal.SIGTERM):
                 self._handlers_before[number] = handler
                 signal.signal(number, self._interrupts[number].handle)
         self._bell = self._kernel.engine.wake_descriptor()

@@ -193,7 +193,6 @@ class Kernel:
         fiber.kwargs = fiber.context = None
         if self.locals:
             self.locals.pop(fiber, None)
-        del fiber.runner, fiber.region  # they may be the fiber itself: circles, which only the collector would find
         if error is not None:
             trace = error.__traceback__
             if isinstance(error, Cancelled):
@@ -204,6 +203,7 @@ class Kernel:
                     self.interrupt_main(error)  # a fiber wants the program to end
                 elif not fiber.is_awaited():
                     scope.failed(fiber, error)
+        del fiber.runner, fiber.region  # they may be the fiber itself: circles, which only the collector would find
         if fiber.joiners is not None:
             fiber.tell()
         if scope.leaving and not scope.fibers and scope.host.why is scope:
@@ -328,5 +328,5 @@ def _kernel_itself() -> None:
 def _leaving(fibers: list[Fiber]) -> Iterator[Scope]:
     """The scopes being left, the innermost first as far as that can matter."""
     for fiber in reversed(fibers):
-        if isinstance(fiber.why, Scope):
+        if isinstance(fiber.why, Scope) and fiber.why.quiet:
             yield fiber.why

@@ -5,8 +5,8 @@ Rules:
   2. A fiber's unclaimed error cancels the rest of its scope. Leaving then
      raises an ExceptionGroup: the body's own error, if any, and the fibers'.
      The body's own error alone passes as it is.
-  3. Leaving is not interrupted by cancellation: that has reached the fibers
-     by itself, and they are waited for.
+  3. Leaving is not interrupted by cancellation from outside: that has reached
+     the fibers by itself, and they are waited for. Then Cancelled is raised.
   4. A deadline reaches what its own fiber does inside it, not the fibers
      spawned there: those belong to the scope around it.
 
@@ -96,6 +96,8 @@ class Hosted(Region):
 class Scope(Hosted):
     """What fibers belong to. A context manager that is left when they have ended."""
 
+    quiet = True  # whether waiters for signals and predicates that can never come are called off as it is left
+
     __slots__ = ("errors", "fibers", "kernel", "leaving", "scope_outside")
 
     def __init__(self) -> None:
@@ -117,8 +119,12 @@ class Scope(Hosted):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
     ) -> bool | None:  # not bool: it swallows only what its own cancel() has raised
+        waits = bool(self.fibers)
         absorbed = self.close(error)
-        return self.settle_errors(None if absorbed else error, absorbed=absorbed)
+        answer = self.settle_errors(None if absorbed else error, absorbed=absorbed)
+        if waits and error is None:
+            self.pass_on_cancellation()
+        return answer
 
     def close(self, error: BaseException | None) -> bool:
         """Wait for the fibers and step out. True: `error` ends here."""
@@ -144,6 +150,11 @@ class Scope(Hosted):
             self.settle_errors(interruption, absorbed=False)
             raise interruption
         return absorbed
+
+    def pass_on_cancellation(self) -> None:
+        """Left after waiting: what was cancelled from outside meanwhile has been cut short, and so is its host."""
+        if self.host.doomed():
+            raise Cancelled
 
     def settle_errors(self, error: BaseException | None, *, absorbed: bool) -> bool:
         """Raise what the fibers left behind; what `__exit__` must answer."""
