@@ -72,6 +72,7 @@ def _reach(me: Fiber, address: Address) -> Wire:
             wire.close()
             raise
     except OSError as error:
+        me.credit -= 1
         raise with_address(error, address) from None
     return wire
 

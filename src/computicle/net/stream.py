@@ -101,10 +101,10 @@ class Stream:
         me = entering()
         if self._buffer or n < 1 or me.kernel is not self._kernel:
             return self._take(me, n)
+        me.credit -= 1
         data = self._wire.recv(n)
         if data is None:
             return me.kernel.finish_op(me, self._wire.reading, self._wire.recv, n)  # type: ignore[no-any-return]
-        me.credit -= 1
         return data
 
     def recv_into(self, buffer: Any) -> int:
@@ -188,10 +188,9 @@ class Stream:
             self._refuse(me)
         if type(data) is not bytes:
             data = _bytes_of(data)
+        me.credit -= 1
         sent = self._wire.send(data)
-        if sent == len(data):
-            me.credit -= 1
-        else:
+        if sent != len(data):
             self._send_rest(me, data, sent or 0)
 
     def send_eof(self) -> None:
@@ -293,6 +292,7 @@ class Stream:
 
     def _refuse(self, me: Fiber) -> NoReturn:
         """Nothing can be sent: say why."""
+        me.credit -= 1
         if self._wire.closed:
             raise ClosedError("the stream is closed")
         if me.kernel is not self._kernel:

@@ -59,12 +59,12 @@ class Channel(Generic[T]):
         """
         timeout = checked_timeout("send", timeout)
         me = entering()
+        me.credit -= 1  # an error counts as well; a wait refills it
         if self.closed:
             raise ClosedError("the channel is closed: nothing more can be sent")
         if self._receivers.wake_first(value):
-            me.credit -= 1
-        elif len(self._values) < self.capacity:
-            me.credit -= 1
+            return
+        if len(self._values) < self.capacity:
             self._values.append(value)
         else:
             self._senders.wait(me, timeout, value)
@@ -78,9 +78,9 @@ class Channel(Generic[T]):
         """
         timeout = checked_timeout("receive", timeout)
         me = entering()
+        me.credit -= 1
         taken = self.take()
         if taken is not None:
-            me.credit -= 1
             return taken.value  # type: ignore[no-any-return]
         return self._receivers.wait(me, timeout)  # type: ignore[no-any-return]
 

@@ -48,7 +48,6 @@ class Watch(Opening):
     def wait(self, me: "Fiber", timeout: float | None) -> Any:
         """Wait until it is true; its truthy value. Raises TimeoutError."""
         if value := self.ask():
-            me.credit -= 1
             return value
         if me.credit <= 0:
             look_around(me)  # the predicate has cancelled it
@@ -104,7 +103,7 @@ class Watch(Opening):
         finally:
             me.why = None
             me.settle()
-            me.credit = min(credit, me.limit)
+            me.credit = min(credit - 1, me.limit)  # asking counts, whatever comes of it
 
     def end(self) -> None:
         """Be asked no more."""

@@ -30,10 +30,10 @@ class Source(Protocol):
 
 def select_from(me: Fiber, sources: tuple[Source, ...], timeout: float | None) -> tuple[Source, Any]:
     """`select`, once its arguments are known to be good."""
+    me.credit -= 1
     for source in sources:
         taken = source.take()
         if taken is not None:
-            me.credit -= 1
             return source, taken.value
     lines = [source.taking_line() for source in sources]
     choice = Choice(lines)
