@@ -1,9 +1,7 @@
 """What is cut short while its scope is being left does not pass for finished."""
 
-import logging
 import math
 import pickle
-import threading
 from typing import Any
 
 import pytest
@@ -106,35 +104,6 @@ def test_a_failed_fiber_of_one_handler_disturbs_no_other(world: World, caplog: p
 def test_a_crowd_that_nobody_can_wake_is_a_deadlock(world: World, word: Any) -> None:
     with pytest.raises(Deadlock, match="signal 'a'"):
         world.run(lambda: word(lambda: wait_signal("a"), lambda: wait_signal("b")))
-
-
-def test_a_logging_handler_may_wait() -> None:
-    lines: Channel[str] = Channel(1)
-
-    class ToChannel(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            lines.send(record.getMessage())
-
-    handler = ToChannel()
-    log = logging.getLogger("computicle")
-    log.addHandler(handler)
-    log.propagate = False
-    seen: list[str] = []
-
-    def outside_run() -> None:
-        failing = [spawn(lambda: 1 / 0, name=f"number {number}") for number in range(4)]
-        seen.extend(lines.receive() for _ in failing)
-        while not all(fiber.done for fiber in failing):
-            yield_()
-
-    thread = threading.Thread(target=outside_run)  # of its own: there, unclaimed errors are logged
-    try:
-        thread.start()
-        thread.join()
-    finally:
-        log.removeHandler(handler)
-        log.propagate = True
-    assert seen == [f"fiber 'number {number}' failed, and nobody waits for it" for number in range(4)]
 
 
 def test_an_incomplete_read_can_be_carried() -> None:
