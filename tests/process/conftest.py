@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from computicle.scheduler.carrier import here
-from computicle.scheduler.flows import leave
+from computicle.scheduler.carrier import fiber_here
+from computicle.scheduler.ends import leave
 
 
 def give_back_the_flow() -> None:
     """A word outside run gives the thread a kernel, which stays. Here it would stay for the next test."""
-    fiber = getattr(here(), "fiber", None)
+    fiber = fiber_here()
     if fiber is not None:
         leave(fiber.kernel, cancel=True)
 

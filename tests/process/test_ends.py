@@ -1,9 +1,11 @@
 """How runs and programs end: stop, SystemExit, the interpreter's exit."""
 
+import signal
+
 import pytest
 
 from computicle import *
-from tests.process.children import ended
+from tests.process.children import Child, ended
 
 
 def test_stop_in_main_cancels_its_next_wait() -> None:
@@ -233,6 +235,66 @@ raise ValueError("uncaught")
 """)
     assert (status, lines) == (1, ["cancelled"])
     assert errors.splitlines()[-1] == "ValueError: uncaught"
+
+
+def test_at_exit_what_interrupts_the_wait_decides_the_status() -> None:
+    assert ended("""
+import atexit
+atexit.register(lambda: say("an exit handler from before a word was used"))
+class Torn:
+    def __del__(self):
+        print("a finaliser")
+torn = Torn()
+def forever():
+    try:
+        sleep(3600)
+    finally:
+        say("cancelled")
+spawn(forever)
+spawn(sys.exit, 9)
+""") == (9, ["an exit handler from before a word was used", "cancelled", "a finaliser"], "")
+
+
+def test_at_exit_a_deadlock_is_told_and_fails_the_program() -> None:
+    status, lines, errors = ended("spawn(Channel(0).receive, name='stuck')")
+    assert (status, lines) == (1, [])
+    assert "Deadlock: nothing can happen any more" in errors
+    assert "stuck" in errors
+
+
+@pytest.mark.parametrize("text_has_ended", [True, False])
+def test_sigterm_ends_a_program_whose_fibers_never_end(text_has_ended: bool) -> None:
+    with Child(f"""
+def forever():
+    say("beating")
+    try:
+        sleep(3600)
+    finally:
+        say("cancelled")
+spawn(forever)
+if not {text_has_ended}:
+    sleep(3600)
+""") as child:
+        child.until("beating")
+        child.until_asleep()
+        child.send(signal.SIGTERM)
+        assert child.end() == (143, ["cancelled"], "")
+
+
+def test_ctrl_c_ends_the_wait_at_the_exit() -> None:
+    with Child("""
+def forever():
+    say("beating")
+    try:
+        sleep(3600)
+    finally:
+        say("cancelled")
+spawn(forever)
+""") as child:
+        child.until("beating")
+        child.until_asleep()
+        child.send(signal.SIGINT)
+        assert child.end() == (130, ["cancelled"], "")
 
 
 def test_at_exit_the_helper_threads_still_work() -> None:

@@ -46,24 +46,25 @@ run(main)
         assert child.end() == (143, ["cleaned up"], "")
 
 
-def test_sigterm_outside_run_lets_the_fibers_finish() -> None:
-    # SystemExit is no uncaught error: the implicit scope is left as if main had returned.
+def test_sigterm_outside_run_cancels_the_fibers_at_the_exit() -> None:
     with Child("""
 def other():
-    wait_signal("go")
-    say("finished")
+    try:
+        wait_signal("go")
+    finally:
+        say("cancelled")
 
 spawn(other)
 spawn(lambda: say("ready"))
 try:
     sleep(3600)
 finally:
-    delay(lambda: signal_all("go"), 0)
+    say("the program's own clean-up")
 """) as child:
         child.until("ready")
         child.until_asleep()
         child.send(signal.SIGTERM)
-        assert child.end() == (143, ["finished"], "")
+        assert child.end() == (143, ["the program's own clean-up", "cancelled"], "")
 
 
 def test_a_second_sigterm_stops_a_busy_loop() -> None:

@@ -22,7 +22,7 @@ import greenlet as _greenlet
 if TYPE_CHECKING:
     from computicle.scheduler.fiber import Fiber
 
-__all__ = ["Carrier", "frame_of", "here", "is_own_flow", "outside_fibers"]
+__all__ = ["Carrier", "fiber_here", "frame_of", "here", "is_own_flow", "outside_fibers"]
 
 
 class Carrier(_greenlet.greenlet):
@@ -48,6 +48,11 @@ here = cast("Callable[[], Carrier]", _greenlet.getcurrent)
 """The running carrier."""
 
 
+def fiber_here() -> "Fiber | None":
+    """The running fiber; None in a flow without a kernel."""
+    return getattr(_greenlet.getcurrent(), "fiber", None)
+
+
 def frame_of(runner: object) -> FrameType | None:
     """Where it stands: its innermost Python frame; None if it is no greenlet, so has not begun."""
     if runner is _greenlet.getcurrent():
@@ -61,7 +66,7 @@ def outside_fibers(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     In a helper thread none is. An engine without threads makes its calls on the kernel's stack.
     """
     flow = here()
-    fiber: Fiber | None = getattr(flow, "fiber", None)
+    fiber = fiber_here()
     if fiber is None:
         return fn(*args, **kwargs)
     del flow.fiber

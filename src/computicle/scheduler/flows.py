@@ -10,18 +10,12 @@ Rules:
   2. In the implicit scope an unclaimed error is logged: nobody leaves that
      scope, so nobody can be raised at. `run` without a main takes its fibers
      over into the scope of the run, and there errors are raised.
-  3. A thread that ends cancels its fibers and waits until they have cleaned
-     up. The main thread, at interpreter exit, waits for them as a scope does,
-     unless an uncaught error is what ends the program.
 
-Not here: scheduling (kernel.py), signals of the system (interrupts.py), the
-child's side of a fork (forks.py).
+Not here: scheduling (kernel.py), the ends of threads (ends.py), signals of
+the system (interrupts.py), the child's side of a fork (forks.py).
 """
 
-import atexit
 import logging
-import sys
-import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -29,7 +23,8 @@ from typing import Any
 from computicle.engine.choose import choose_engine
 from computicle.engine.op import Engine
 from computicle.engine.threads import in_helper_thread
-from computicle.scheduler.carrier import Carrier, here, is_own_flow
+from computicle.scheduler.carrier import Carrier, fiber_here, here, is_own_flow
+from computicle.scheduler.ends import close_flow, watch_thread
 from computicle.scheduler.fiber import Fiber, new_fiber
 from computicle.scheduler.interrupts import calls_out
 from computicle.scheduler.kernel import Kernel
@@ -41,7 +36,6 @@ __all__ = [
     "BaseScope",
     "RunScope",
     "adopt",
-    "leave",
     "make_main",
     "rehome",
     "run_apart",
@@ -106,7 +100,7 @@ def serve_flow(kernel: Kernel, main: Fiber, *, sigterm: bool = True) -> None:
     """Let a new kernel serve this thread from now on."""
     kernel.main = main
     kernel.interrupts.install(sigterm=sigterm)
-    _watch_thread()
+    watch_thread()
 
 
 def make_main(kernel: Kernel, flow: Carrier, fn: Callable[..., Any] | None) -> Fiber:
@@ -115,16 +109,6 @@ def make_main(kernel: Kernel, flow: Carrier, fn: Callable[..., Any] | None) -> F
     main.outer = None
     main.runner = flow
     return main
-
-
-def close_flow() -> None:
-    """End this thread's kernel. Its fibers have ended."""
-    flow = here()
-    kernel = flow.fiber.kernel
-    kernel.interrupts.unplug()
-    del flow.fiber
-    kernel.close()
-    kernel.interrupts.remove()  # only now: until here nothing is raised in the middle of this
 
 
 def run_main(main: Callable[..., Any] | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -193,7 +177,7 @@ def run_apart(
 ) -> Any:
     """`run` on an engine of its own, beside whatever kernel this thread has."""
     flow = here()
-    outside: Fiber | None = getattr(flow, "fiber", None)
+    outside = fiber_here()
     if outside is not None:
         if outside.kernel.run_scope is not None or outside is not outside.kernel.main:
             raise RuntimeError("a simulation cannot be run inside run, nor in a fiber")
@@ -219,73 +203,3 @@ def stop_run() -> None:
 
 def _own_flow() -> None:
     """The name of a flow that is not a call."""
-
-
-# The ends of threads and of the interpreter.
-
-
-class _LastResort:
-    """Ends a thread's fibers when the thread's locals are cleared. In no other thread, and not at the exit."""
-
-    def __init__(self) -> None:
-        self._thread = threading.get_ident()
-
-    def __del__(self) -> None:
-        if self._thread == threading.get_ident() and not sys.is_finalizing():
-            _leave_thread()
-
-
-_threads = threading.local()
-
-
-def _watch_thread() -> None:
-    """Have this thread end its fibers when it ends. For the main thread the interpreter's exit does that.
-
-    A thread calls its own `_delete` as the last thing while it is a whole
-    thread, so we step in there. Should it not (some other library's thread,
-    a Python without that method), the finaliser of a threading.local does:
-    late, when current_thread() does not know this thread any more.
-    """
-    if threading.get_ident() == threading.main_thread().ident or hasattr(_threads, "last_resort"):
-        return
-    _threads.last_resort = _LastResort()
-    thread: Any = threading.current_thread()
-    delete: Callable[[], None] | None = getattr(thread, "_delete", None)
-    if delete is None:
-        return
-
-    def leave_and_delete() -> None:
-        try:
-            _leave_thread()
-        finally:
-            delete()
-
-    thread._delete = leave_and_delete
-
-
-def _leave_thread() -> None:
-    fiber: Fiber | None = getattr(here(), "fiber", None)
-    if fiber is not None and fiber is fiber.kernel.main:
-        leave(fiber.kernel, cancel=True)
-
-
-def leave(kernel: Kernel, *, cancel: bool) -> None:
-    """Leave the implicit scope, and close the kernel. In its main fiber."""
-    me = kernel.main
-    assert here() is me.runner
-    try:
-        if cancel:
-            kernel.base.cancel()
-        kernel.base.drain(me)
-    except BaseException:
-        _log.error("the fibers left at the end of the thread did not end well", exc_info=True)
-    finally:
-        close_flow()
-
-
-@atexit.register
-def _leave_at_exit() -> None:
-    fiber: Fiber | None = getattr(here(), "fiber", None)
-    if fiber is not None and is_own_flow(here()) and fiber is fiber.kernel.main:
-        failed = getattr(sys, "last_value", None) is not None and not hasattr(sys, "ps1")
-        leave(fiber.kernel, cancel=failed)

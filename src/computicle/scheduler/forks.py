@@ -20,11 +20,11 @@ from typing import Any
 
 from computicle.engine.choose import choose_engine
 from computicle.engine.threads import leave_helpers
-from computicle.scheduler.carrier import here
-from computicle.scheduler.errors import Cancelled
+from computicle.scheduler.carrier import fiber_here, here
+from computicle.scheduler.ends import exit_status, leave
 from computicle.scheduler.fiber import Fiber
-from computicle.scheduler.flows import BaseScope, RunScope, leave, make_main, rehome, serve_flow
-from computicle.scheduler.interrupts import EXIT_BY_SIGINT, Interrupts
+from computicle.scheduler.flows import BaseScope, RunScope, make_main, rehome, serve_flow
+from computicle.scheduler.interrupts import Interrupts
 from computicle.scheduler.kernel import Kernel
 from computicle.scheduler.region import Region
 from computicle.scheduler.scope import Deadline, Scope
@@ -38,7 +38,7 @@ def _after_fork_in_child() -> None:
     leave_helpers()
     while Interrupts.serving is not None:
         Interrupts.serving.remove()
-    fiber: Fiber | None = getattr(here(), "fiber", None)
+    fiber = fiber_here()
     if fiber is None:
         return
     old = fiber.kernel
@@ -91,27 +91,16 @@ class _EndOfChild:
     def switch(self) -> None:
         status = 1
         try:
-            status = _exit_status(self._fiber.error)
+            status = exit_status(self._fiber.error)
             flow = here()
             kernel = self._fiber.kernel
             flow.fiber = kernel.main = make_main(kernel, flow, None)
-            leave(kernel, cancel=status != 0)
+            status = exit_status(leave(kernel, cancel=status != 0)) or status
         finally:
             for file in (sys.stdout, sys.stderr):
                 with contextlib.suppress(Exception):
                     file.flush()
             os._exit(status)
-
-
-def _exit_status(error: BaseException | None) -> int:
-    if isinstance(error, SystemExit):
-        if error.code is None or isinstance(error.code, int):
-            return (error.code or 0) & 0xFF
-        sys.stderr.write(f"{error.code}\n")
-        return 1
-    if isinstance(error, KeyboardInterrupt):
-        return EXIT_BY_SIGINT
-    return 0 if error is None or isinstance(error, Cancelled) else 1
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -134,6 +134,7 @@ class Interrupt:
     def handle(self, number: int, frame: FrameType | None) -> None:
         """The handler."""
         kernel = self._kernel
+        kernel.told_to_end |= issubclass(self._kind, SystemExit)
         if self._repeated:
             self._repeated = False
             if not self._repeating:

@@ -62,6 +62,7 @@ class Kernel:
         self.turn = Turn(self)
         self._unborn: Fiber | None = None  # to be given a new carrier by the hub
         self._pending: BaseException | None = None  # an interruption that waits for the main fiber to wait
+        self.told_to_end = False  # by SIGTERM, or by a SystemExit in some fiber
         self.crew = Crew(self._carry)
         self.locals: dict[Fiber, dict[Any, dict[str, Any]]] = {}  # of the fibers that use a FiberLocal
         self.hooks: Observing | None = None  # set while somebody looks on (hooks.py)
@@ -234,6 +235,7 @@ class Kernel:
     def interrupt_main(self, error: BaseException) -> None:
         """Raise `error` in the main fiber: at its current wait, or at its next."""
         main = self.main
+        self.told_to_end |= isinstance(error, SystemExit)
         if self.will_interrupt_main(type(error)):
             return  # once is enough
         if main.why is not None:

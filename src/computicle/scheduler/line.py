@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from computicle.scheduler.carrier import here
+from computicle.scheduler.carrier import fiber_here
 from computicle.scheduler.park import park, wake
 from computicle.scheduler.timers import park_until
 
@@ -49,7 +49,8 @@ class Line:
     def pop(self) -> "tuple[Fiber, Any]":
         """Take the longest waiter out, to wake it; it and what it brought."""
         fiber = next(iter(self.fibers))
-        if getattr(here(), "fiber", None) is None or here().fiber.ready is not fiber.ready:
+        me = fiber_here()
+        if me is None or me.ready is not fiber.ready:
             raise RuntimeError(
                 f"a fiber of another thread waits for {self.label}: it can only be woken there "
                 "(use one thread, or bring results over with offload)"

@@ -20,7 +20,7 @@ from contextvars import copy_context
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from computicle.scheduler.carrier import here
+from computicle.scheduler.carrier import fiber_here, here
 from computicle.scheduler.errors import Cancelled
 from computicle.scheduler.fiber import Fiber, new_fiber
 from computicle.scheduler.park import being_asked, look_around, park
@@ -79,7 +79,7 @@ class Hosted(Region):
     def check_leaving(self) -> None:
         """Raise RuntimeError unless the fiber that entered it is about to leave it, and nothing within it is open."""
         me = self.host
-        if getattr(here(), "fiber", None) is not me or me.region is not self:
+        if fiber_here() is not me or me.region is not self:
             raise RuntimeError("regions must be left in the reverse order of entering, by the fiber that entered them")
 
     def leave(self, error: BaseException | None) -> bool:
