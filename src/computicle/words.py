@@ -190,7 +190,8 @@ def sleep(seconds: float) -> None:
     if seconds == 0:
         yield_()
     elif seconds == math.inf:
-        park(me, _Forever())
+        me.why = _Forever()
+        park(me)
     else:
         sleep_for(me, seconds)
 
@@ -397,12 +398,13 @@ def on_signal(fn: Callable[..., Any], name: Hashable, *, every: bool = False) ->
     me = running()
     takes = _takes_value(fn)
     if every:
-        subscription = Subscription(me.kernel.signals.waiters(name))
-        fiber = me.scope.make(_each_signal, (subscription, fn, takes), {}, name_of(fn))
-        subscription.await_first(fiber)
+        fiber = me.scope.make(_each_signal, (), {}, name_of(fn))
+        subscription = me.kernel.signals.subscribe(name)
+        fiber.args = (subscription, fn, takes)
+        subscription.await_value(fiber)
     else:
         fiber = me.scope.make(_one_signal, (fn, takes), {}, name_of(fn))
-        me.kernel.signals.await_first(fiber, name)
+        me.kernel.signals.stand(name, fiber)
     return fiber
 
 
@@ -460,7 +462,8 @@ def _one_signal(fn: Callable[..., Any], takes: bool) -> Any:
 @calls_out
 def _each_signal(subscription: Subscription, fn: Callable[..., Any], takes: bool) -> None:
     try:
-        value = arrive(here().fiber)
+        arrive(here().fiber)
+        value = subscription.take()
         while True:
             if takes:
                 fn(value)
@@ -590,5 +593,5 @@ def offload(fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     me = entering()
     context = copy_context()
     call = partial(outside_fibers, context.run, fn, *args, **kwargs)
-    op = me.kernel.engine.call(call, f"{name_of(fn)} on a helper thread", me)
-    return park(me, op)  # type: ignore[no-any-return]
+    me.why = me.kernel.engine.call(call, f"{name_of(fn)} on a helper thread", me)
+    return park(me)  # type: ignore[no-any-return]

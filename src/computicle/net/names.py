@@ -47,7 +47,8 @@ def addresses_of(me: Fiber, host: str, port: int, *, passive: bool) -> list[Addr
     engine = me.kernel.engine
     op = engine.call(lambda: engine.resolve(host, port, passive=passive), f"the addresses of {host!r}", me)
     try:
-        addresses: list[Address] = park(me, op)
+        me.why = op
+        addresses: list[Address] = park(me)
     except socket.gaierror as error:
         raise socket.gaierror(error.errno, f"cannot resolve {host!r}: {error.strerror}") from error
     except ValueError as error:  # the codec for names refuses it, or there is a null character in it

@@ -138,8 +138,9 @@ class Fiber(Region):
             if self is me or self.kernel is not me.kernel:
                 raise self._not_to_be_joined(me)
             if self.joiners is None and timeout is None:
+                me.why = self
                 self.joiners = me
-                park(me, self)
+                park(me)
             else:
                 self.taking_line().wait(me, timeout)
         else:

@@ -58,7 +58,7 @@ class Kernel:
         self.free_scopes: dict[FreeScope, None] = {}
         self.interrupts = Interrupts(self)
         self.hub = Carrier(self._work)
-        self.nobody = self._make_nobody()
+        self.nobody = self.hub.fiber = self._make_nobody()
         self.turn = Turn(self)
         self._unborn: Fiber | None = None  # to be given a new carrier by the hub
         self._pending: BaseException | None = None  # an interruption that waits for the main fiber to wait
@@ -71,7 +71,6 @@ class Kernel:
 
     def _work(self) -> None:
         """The hub: entered at the end of a turn, or to give a fiber a new carrier."""
-        self.hub.fiber = self.nobody
         while True:
             if self._unborn is not None:
                 # Made here, at the hub's constant depth: carriers made on top of each other would use up the stack.
@@ -219,7 +218,8 @@ class Kernel:
         op.attempt = attempt
         op.argument = argument
         op.waiter = me
-        return park(me, op)
+        me.why = op
+        return park(me)
 
     def check_thread(self, message: str) -> None:
         """Raise RuntimeError unless called in the owner's thread."""
@@ -238,9 +238,7 @@ class Kernel:
         self.told_to_end |= isinstance(error, SystemExit)
         if self.will_interrupt_main(type(error)):
             return  # once is enough
-        if main.why is not None:
-            interrupt(main, error)
-        else:
+        if not interrupt(main, error):
             self._pending = error
             main.limit = main.credit = 0
 
@@ -280,7 +278,9 @@ class Kernel:
             if self.ready:
                 return
         count = f"{len(alive)} fibers wait" if len(alive) > 1 else "1 fiber waits"
-        self.interrupt_main(Deadlock(f"nothing can happen any more, and {count}:\n{describe(alive)}"))
+        deadlock = Deadlock(f"nothing can happen any more, and {count}:\n{describe(alive)}")
+        if not self.ready:  # else a handler of the program's own has just given a signal
+            self.interrupt_main(deadlock)
 
     def alive(self) -> Iterator[Fiber]:
         """Every fiber that has not ended, the main fiber first."""

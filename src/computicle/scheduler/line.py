@@ -41,9 +41,10 @@ class Line:
 
     def wait(self, me: "Fiber", timeout: float | None = None, brought: Any = None) -> Any:
         """Stand in line; the value handed over. Raises TimeoutError."""
+        me.why = self
         self.fibers[me] = brought
         if timeout is None:
-            return park(me, self)
+            return park(me)
         return park_until(me, self, timeout)
 
     def pop(self) -> "tuple[Fiber, Any]":
@@ -102,10 +103,11 @@ class Choice:
 
     def wait(self, me: "Fiber", timeout: float | None) -> Any:
         """Stand in all of them; the value handed over by `winner`. Raises TimeoutError."""
+        me.why = self
         for line in self.lines:
             line.fibers[me] = None
         if timeout is None:
-            return park(me, self)
+            return park(me)
         return park_until(me, self, timeout)
 
     def chosen(self, winner: Line, fiber: "Fiber") -> None:

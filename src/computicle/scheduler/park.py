@@ -8,7 +8,10 @@ carrier runs).
 
 Rules:
   1. A parked fiber's `why` says what it waits for and knows how to call it
-     off. Waking clears `why` first: a fiber is woken once.
+     off. It is set before anybody can find the fiber, and waking clears it
+     first: a fiber is woken once. Setting it is the caller's: a handler of
+     the program's own may strike right after, and wake the fiber before it
+     has come to park.
   2. A wake given stands. Whoever wants to interrupt a fiber looks at `why`;
      one that has been woken meets the interruption at its next wait.
   3. A fiber whose `why` is set and that runs all the same is being asked its
@@ -63,7 +66,7 @@ class Why(Protocol):
     """What a fiber waits for; str() names it."""
 
     def call_off(self, fiber: Any, /) -> None:
-        """Strike the fiber off: nothing else will wake it. The caller clears its `why`."""
+        """Strike the fiber off, if it still stands there: nothing else will wake it. The caller clears its `why`."""
 
 
 class Opening:
@@ -76,9 +79,8 @@ class Opening:
         raise NotImplementedError
 
 
-def park(me: "Fiber", why: Why) -> Any:
-    """Suspend until woken; the value the wake brought. Raises what interrupted it."""
-    me.why = why
+def park(me: "Fiber") -> Any:
+    """Suspend until woken, for the `why` it has; the value the wake brought. Raises what interrupted it."""
     turn = me.kernel.turn
     turn.left -= 1
     if turn.left > 0 and me.ready:
@@ -112,13 +114,16 @@ def wake(fiber: "Fiber", value: Any = None) -> None:
     fiber.ready.append(fiber.runner)
 
 
-def interrupt(fiber: "Fiber", error: BaseException) -> None:
-    """Call a parked fiber off what it waits for, and raise `error` in it."""
-    assert fiber.why is not None
-    fiber.why.call_off(fiber)
+def interrupt(fiber: "Fiber", error: BaseException) -> bool:
+    """Call a parked fiber off what it waits for, and raise `error` in it. False: it is not parked, or not any more."""
+    if fiber.why is not None:
+        fiber.why.call_off(fiber)
+    if fiber.why is None:  # asked once more: a handler of the program's own may have woken it meanwhile
+        return False
     fiber.why = None
     fiber.error = error
     fiber.ready.append(fiber.runner)
+    return True
 
 
 def give_way(me: "Fiber") -> None:

@@ -56,10 +56,11 @@ class Watch(Opening):
                 self.expiry = Expiry(me, self, timeout)
                 me.kernel.timers.add(me.kernel.now() + timeout, self.expiry)
             self.stand(me, copy_context())
-            park(me, self)
+            park(me)
             return self.confirm(me)
         finally:
             self.end()
+            me.settle()  # give back the credit that being asked has taken
 
     def stand(self, fiber: "Fiber", context: Context | None) -> None:
         """Be asked from now on. The caller parks the fiber."""
@@ -79,8 +80,9 @@ class Watch(Opening):
             if me.credit <= 0:
                 look_around(me)
             me.limit = me.credit = 0
+            me.why = self
             self.predicates.add(self)
-            park(me, self)
+            park(me)
         return value
 
     def first(self, me: "Fiber") -> Any:
@@ -90,6 +92,7 @@ class Watch(Opening):
             return self.confirm(me)
         finally:
             self.end()
+            me.settle()
 
     @calls_out
     def ask(self) -> Any:
@@ -117,8 +120,6 @@ class Watch(Opening):
         self.predicates.discard(self)
         if fiber.runner is fiber:
             self.end()  # it has not begun, and nobody else will
-        fiber.why = None
-        fiber.settle()  # give back the credit that being asked has taken
 
     def __str__(self) -> str:
         code = getattr(self.predicate, "__code__", None)

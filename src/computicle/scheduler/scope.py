@@ -138,7 +138,8 @@ class Scope(Hosted):
             try:
                 if me.kernel.has_pending(me):
                     raise me.kernel.take_pending()
-                park(me, self)
+                me.why = self
+                park(me)
             except BaseException as reason:
                 # Ctrl-C or Deadlock, never Cancelled: it becomes the body's own error.
                 interruption = reason

@@ -7,6 +7,10 @@ Rules:
      kept, up to a bound, and one more is an error for the giver, who is told
      before anybody has been woken.
   4. A name that nobody waits for leaves nothing behind.
+  5. A handler of the program's own for a signal of the system may give
+     signals, at any point of this file. So who waits has its `why` before it
+     stands in line, and whoever takes it out of the line wakes it; nobody
+     goes through a line that others can find.
 
 Not here: names with meanings of their own: the runtime gives no signals.
 """
@@ -38,8 +42,16 @@ class Waiters:
         self.subscriptions = 0
 
     def call_off(self, waiter: "Fiber | Subscription") -> None:
-        del self.line[waiter]
+        self.line.pop(waiter, None)
         self.signals.tidy(self)
+
+    def first(self) -> "Fiber | Subscription | None":
+        """Who has waited longest."""
+        while True:
+            try:
+                return next(iter(self.line), None)
+            except RuntimeError:  # changed by a handler between the two calls
+                continue
 
     def __str__(self) -> str:
         return f"signal {self.name!r}"
@@ -54,41 +66,47 @@ class Subscription(Opening):
         self._waiters = waiters
         self._values: deque[Any] = deque()
         self._fiber: Fiber | None = None  # parked for the next value
-        waiters.line[self] = None
         waiters.subscriptions += 1
 
     def full(self) -> bool:
         return len(self._values) >= KEPT_MAX
 
     def give(self, value: Any) -> None:
-        if self._fiber is None:
-            self._values.append(value)
-        else:
-            fiber, self._fiber = self._fiber, None
-            wake(fiber, value)
+        self._values.append(value)
+        fiber, self._fiber = self._fiber, None
+        if fiber is not None:
+            wake(fiber)
 
-    def await_first(self, fiber: "Fiber") -> None:
-        """Park a fiber that has not begun: the first value will start it."""
-        self._fiber = fiber
+    def await_value(self, fiber: "Fiber") -> None:
+        """Have the next value wake it. The caller parks it, unless it has not begun."""
         fiber.why = self
+        self._fiber = fiber
 
     def next(self, me: "Fiber") -> Any:
         """The next value; waits for it."""
         if self._values:
             me.credit -= 1
-            return self._values.popleft()
-        self._fiber = me
-        return park(me, self)
+        else:
+            self.await_value(me)
+            if self._values and me.why is self:  # given by a handler just before: it did not know whom to wake
+                self._fiber = me.why = None
+            else:
+                park(me)
+        return self.take()
+
+    def take(self) -> Any:
+        """The oldest value, of which there is one."""
+        return self._values.popleft()
 
     def end(self) -> None:
         """Wait no more. Ending it twice does nothing more."""
         if self in self._waiters.line:
-            self._waiters.subscriptions -= 1
             self._waiters.call_off(self)
+            self._waiters.subscriptions -= 1  # only now: those who give must know of it as long as it stands there
 
     def call_off(self, _fiber: "Fiber") -> None:
-        self._fiber = None
         self.end()  # at once: else a signal given before the fiber runs would be lost in here
+        self._fiber = None
 
     def __str__(self) -> str:
         return str(self._waiters)
@@ -100,8 +118,23 @@ class Signals:
     def __init__(self) -> None:
         self._names: dict[Hashable, Waiters] = {}
 
-    def waiters(self, name: Hashable) -> Waiters:
-        """Those who wait for `name`; made if there are none yet."""
+    def stand(self, name: Hashable, fiber: "Fiber") -> Waiters:
+        """Put it into the line for `name`. The caller parks it, unless it has not begun."""
+        waiters = fiber.why = self._waiters(name)
+        waiters.line[fiber] = None
+        if fiber.why is not None:  # else a handler has woken it already
+            self._names[name] = waiters  # once more: with nobody in it, a handler may have had it forgotten
+        return waiters
+
+    def subscribe(self, name: Hashable) -> Subscription:
+        """Wait for `name` from now on, and all the time."""
+        waiters = self._waiters(name)
+        subscription = Subscription(waiters)
+        waiters.line[subscription] = None
+        self._names[name] = waiters
+        return subscription
+
+    def _waiters(self, name: Hashable) -> Waiters:
         waiters = self._names.get(name)
         if waiters is None:
             waiters = self._names[name] = Waiters(self, name)
@@ -114,42 +147,35 @@ class Signals:
 
     def wait(self, me: "Fiber", name: Hashable, timeout: float | None) -> Any:
         """Wait for `name`; its value. Raises TimeoutError."""
-        waiters = self.waiters(name)
-        waiters.line[me] = None
+        waiters = self.stand(name, me)
         if timeout is None:
-            return park(me, waiters)
+            return park(me)
         return park_until(me, waiters, timeout)
-
-    def await_first(self, fiber: "Fiber", name: Hashable) -> None:
-        """Park a fiber that has not begun: the signal will start it."""
-        waiters = self.waiters(name)
-        waiters.line[fiber] = None
-        fiber.why = waiters
 
     def give_one(self, name: Hashable, value: Any) -> bool:
         """Wake the longest waiter, if any."""
         waiters = self._names.get(name)
-        if waiters is None:
-            return False
-        waiter = next(iter(waiters.line))
-        if isinstance(waiter, Subscription):
-            self._check_room(waiter, name)
-            waiters.line.move_to_end(waiter)
-            waiter.give(value)
-        else:
-            waiters.call_off(waiter)
-            wake(waiter, value)
-        return True
+        while waiters is not None and (waiter := waiters.first()) is not None:
+            if isinstance(waiter, Subscription):
+                self._check_room(waiter, name)
+                waiters.line.move_to_end(waiter)
+                waiter.give(value)
+                return True
+            if waiters.line.pop(waiter, self) is None:  # else a handler has woken it meanwhile
+                self.tidy(waiters)
+                wake(waiter, value)
+                return True
+        return False
 
     def give_all(self, name: Hashable, value: Any) -> int:
         """Wake all waiters, in order; how many they were."""
         waiters = self._names.get(name)
         if waiters is None:
             return 0
-        line = waiters.line
         if waiters.subscriptions:
             return self._give_mixed(waiters, value)
-        del self._names[name]
+        line, waiters.line = waiters.line, OrderedDict()
+        self._names.pop(name, None)
         for waiter in cast("OrderedDict[Fiber, None]", line):
             # wake(), written out: 10,000 waiters at once are a promise (bench/signals.py).
             waiter.why = None
@@ -158,17 +184,21 @@ class Signals:
         return len(line)
 
     def _give_mixed(self, waiters: Waiters, value: Any) -> int:
-        line = waiters.line
-        subscriptions = [waiter for waiter in line if isinstance(waiter, Subscription)]
-        for subscription in subscriptions:
-            self._check_room(subscription, waiters.name)
-        waiters.line = OrderedDict.fromkeys(subscriptions)
-        for waiter in line:
+        everybody = list(waiters.line)
+        for waiter in everybody:
+            if isinstance(waiter, Subscription):
+                self._check_room(waiter, waiters.name)
+        count = 0
+        for waiter in everybody:
             if isinstance(waiter, Subscription):
                 waiter.give(value)
-            else:
+            elif waiters.line.pop(waiter, self) is None:
                 wake(waiter, value)
-        return len(line)
+            else:
+                continue
+            count += 1
+        self.tidy(waiters)
+        return count
 
     def _check_room(self, subscription: Subscription, name: Hashable) -> None:
         if subscription.full():

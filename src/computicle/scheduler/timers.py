@@ -88,18 +88,18 @@ class Expiry(Timer):
 
 def sleep_for(me: "Fiber", seconds: float) -> None:
     """Park for `seconds`."""
-    alarm = Alarm(me)
+    me.why = alarm = Alarm(me)
     me.kernel.timers.add(me.kernel.now() + seconds, alarm)
-    park(me, alarm)
+    park(me)
 
 
 def park_until(me: "Fiber", why: Why, timeout: float) -> Any:
-    """Park for at most `timeout` seconds. Raises TimeoutError."""
+    """Park for at most `timeout` seconds, for the `why` it has. Raises TimeoutError."""
     timers = me.kernel.timers
     expiry = Expiry(me, why, timeout)
     timers.add(me.kernel.now() + timeout, expiry)
     try:
-        return park(me, why)
+        return park(me)
     finally:
         expiry.cancel()
 
