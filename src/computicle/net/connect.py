@@ -11,6 +11,7 @@ from computicle.engine.op import Address, Wire
 from computicle.net.names import addresses_of, checked_path, checked_port, with_address
 from computicle.net.stream import Stream
 from computicle.scheduler.fiber import Fiber
+from computicle.scheduler.park import look_around
 from computicle.scheduler.timers import sleep_for
 from computicle.scheduler.word import entering
 
@@ -48,13 +49,13 @@ def connect(host: str | None = None, port: int | None = None, *, path: str | os.
 
 def _first_that_answers(me: Fiber, addresses: list[Address]) -> Wire:
     first: OSError | None = None
-    for address in addresses:
-        try:
-            return _reach(me, address)
-        except OSError as error:
-            first = first or error
-    assert first is not None
     try:
+        for address in addresses:
+            try:
+                return _reach(me, address)
+            except OSError as error:
+                first = first or error
+        assert first is not None
         raise first
     finally:
         del first  # its traceback holds this frame: without this they would hold each other
@@ -80,6 +81,8 @@ def _reach(me: Fiber, address: Address) -> Wire:
 def _start(me: Fiber, address: Address) -> Wire:
     pause, longest = FULL_BACKLOG_S
     while True:
+        if me.credit <= 0:
+            look_around(me)  # it has waited already, for the addresses, for another one or for time
         with contextlib.suppress(BlockingIOError):
             return me.kernel.engine.connect(address)
         sleep_for(me, pause)

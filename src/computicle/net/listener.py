@@ -66,6 +66,7 @@ class Listener:
             RuntimeError: another fiber is accepting, or it belongs to another thread.
         """
         me = entering()
+        me.credit -= 1
         if self._port.closed:
             raise ClosedError("the listener is closed")
         if me.kernel is not self._kernel:
@@ -73,8 +74,6 @@ class Listener:
         wire = self._port.accept(None)
         if wire is None:
             wire = me.kernel.finish_op(me, self._port.reading, self._port.accept, None)
-        else:
-            me.credit -= 1
         return Stream(wire, me)
 
     def close(self) -> None:

@@ -124,10 +124,10 @@ class Stream:
             data = self._take(me, len(view))
             view[: len(data)] = data
             return len(data)
+        me.credit -= 1
         count = self._wire.recv_into(view)
         if count is None:
             return me.kernel.finish_op(me, self._wire.reading, self._wire.recv_into, view)  # type: ignore[no-any-return]
-        me.credit -= 1
         return count
 
     def readline(self, limit: int = LINE_MAX) -> bytes:
@@ -148,8 +148,11 @@ class Stream:
         me = entering()
         end = self._buffer.find(b"\n", 0, limit)
         if end < 0:
-            with _Reading(self, me):
+            self._begin_reading(me)
+            try:
                 end = self._find_end(me, limit)
+            finally:
+                self._reader = None
         return self._take(me, end + 1)
 
     def read_exactly(self, n: int) -> bytes:
@@ -163,10 +166,13 @@ class Stream:
             raise ValueError(f"read_exactly: n must be 0 or more, not {n}")
         me = entering()
         if len(self._buffer) < n:
-            with _Reading(self, me):
+            self._begin_reading(me)
+            try:
                 while len(self._buffer) < n:
                     if not self._fill(me):
                         raise IncompleteRead(self._cut(n), n)
+            finally:
+                self._reader = None
         return self._take(me, n)
 
     def __iter__(self) -> Iterator[bytes]:
@@ -207,8 +213,8 @@ class Stream:
         if self._open_for is None and not isinstance(self._halted, str):
             raise RuntimeError(f"fiber {self._halted.name!r} is still sending on this stream")
         if self._halted != ENDED:
-            self._open_for, self._halted = None, ENDED
             self._wire.end_writing()
+            self._open_for, self._halted = None, ENDED
 
     def close(self) -> None:
         """Close both directions. Never waits; closing twice does nothing more.
@@ -236,6 +242,11 @@ class Stream:
 
     # Reading: helpers.
 
+    def _begin_reading(self, me: Fiber) -> None:
+        """Around the waits of one word: nobody else may read in between."""
+        self._check_reader(me)
+        self._reader = me
+
     def _find_end(self, me: Fiber, limit: int) -> int:
         """Read until there is an end of line; where it is."""
         searched = 0
@@ -251,11 +262,10 @@ class Stream:
         """Read more into the buffer. False: there is no more."""
         if me.credit <= 0:
             look_around(me)
+        me.credit -= 1
         data = self._take_in(CHUNK)
         if data is None:
             data = me.kernel.finish_op(me, self._wire.reading, self._take_in, CHUNK)
-        else:
-            me.credit -= 1
         return bool(data)
 
     def _take_in(self, count: int) -> bytes | None:
@@ -280,13 +290,16 @@ class Stream:
 
     def _check_reader(self, me: Fiber) -> None:
         """Raise unless `me` may read now."""
+        reader = self._reader or self._wire.reading.waiter
+        if reader is None and me.kernel is self._kernel and not self._wire.closed:
+            return
+        me.credit -= 1
         if self._wire.closed:
             raise ClosedError("the stream is closed")
         if me.kernel is not self._kernel:
             raise RuntimeError(ELSEWHERE)
-        reader = self._reader or self._wire.reading.waiter
-        if reader is not None:
-            raise RuntimeError(f"fiber {reader.name!r} is already reading from this stream: one fiber at a time")
+        assert reader is not None
+        raise RuntimeError(f"fiber {reader.name!r} is already reading from this stream: one fiber at a time")
 
     # Writing: helpers.
 
@@ -307,35 +320,21 @@ class Stream:
         with memoryview(data) as view:
             try:
                 while done < len(view):
+                    if me.credit <= 0:
+                        look_around(me)
                     count = wire.send(view[done:])
                     if count is None:
                         count = me.kernel.finish_op(me, wire.writing, wire.send, view[done:])
+                    else:
+                        me.credit -= 1
                     done += count
             except BaseException as error:
                 if done:
                     self._halted = f"a send was cut short after {done} of {len(view)} bytes by {type(error).__name__}"
                 else:
-                    self._open_for = self._kernel
+                    self._open_for, self._halted = self._kernel, ""
                 raise
         self._open_for, self._halted = self._kernel, ""
-        me.credit -= 1
-
-
-class _Reading:
-    """Around the waits of one word: nobody else may read in between."""
-
-    __slots__ = ("_stream",)
-
-    def __init__(self, stream: Stream, me: Fiber) -> None:
-        stream._check_reader(me)
-        stream._reader = me
-        self._stream = stream
-
-    def __enter__(self) -> None:
-        """Begun already."""
-
-    def __exit__(self, *_error: object) -> None:
-        self._stream._reader = None
 
 
 def _bytes_of(data: Any) -> memoryview:
