@@ -485,7 +485,7 @@ def test_refused(world: World) -> None:
     def main() -> None:
         with listen(0) as listener:
             port = listener.port
-        with pytest.raises(ConnectionRefusedError, match=f"refused: 127.0.0.1 port {port}"):
+        with pytest.raises(ConnectionRefusedError, match=f"refused: 127.0.0.1:{port}"):
             connect("127.0.0.1", port)
 
     world.run(main)
@@ -544,7 +544,7 @@ def test_names_resolve(world: World) -> None:
 def test_listening_on_an_address_in_use(world: World) -> None:
     def main() -> None:
         with listen(0) as listener:
-            with pytest.raises(OSError, match=f"in use: 127.0.0.1 port {listener.port}"):
+            with pytest.raises(OSError, match=f"in use: 127.0.0.1:{listener.port}"):
                 listen(listener.port)
             port = listener.port
         listen(port).close()

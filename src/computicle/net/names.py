@@ -11,6 +11,7 @@ import socket
 from typing import Any
 
 from computicle.engine.op import Address
+from computicle.engine.text import address_text
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.park import park
 
@@ -60,11 +61,7 @@ def with_address(error: OSError, address: Address) -> OSError:
     """The same error, saying what it is about."""
     if error.errno is None:
         return error
-    return type(error)(error.errno, f"{error.strerror}: {_text(address)}")
-
-
-def _text(address: Address) -> str:
-    return address if isinstance(address, str) else f"{address[0]} port {address[1]}"
+    return type(error)(error.errno, f"{error.strerror}: {address_text(address)}")
 
 
 def _numeric(host: str, port: int) -> Address | None:
