@@ -148,8 +148,13 @@ class TestSystemExit:
         with pytest.raises(SystemExit):
             world.run(main)
 
-    def test_other_errors_are_not_lost_beside_it(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
-        error, end = ValueError(), SystemExit(3)
+    @pytest.mark.parametrize("by_body", [True, False])
+    @pytest.mark.parametrize("end", [SystemExit(3), KeyboardInterrupt()])
+    def test_other_errors_are_logged_beside_it(
+        self, world: World, caplog: pytest.LogCaptureFixture, end: BaseException, by_body: bool
+    ) -> None:
+        """A group would hide the exit status, and Ctrl-C from whoever expects it."""
+        error = ValueError()
 
         def child() -> None:
             try:
@@ -158,13 +163,59 @@ class TestSystemExit:
                 raise error
 
         def main() -> None:
+            with scope():
+                spawn(child)
+                yield_()
+                if by_body:
+                    raise end
+                spawn(fail, end)
+                forever()
+
+        with pytest.raises(type(end)) as caught, caplog.at_level(logging.ERROR, "computicle"):
+            world.run(main)
+        assert caught.value is end
+        assert [record.exc_info[1] for record in caplog.records if record.exc_info] == [error]
+
+
+class TestMainIsCancelled:
+    """As joining it would tell."""
+
+    def test_by_itself(self, world: World) -> None:
+        def main() -> None:
+            current().cancel()
+            sleep(1)
+
+        with pytest.raises(FiberCancelled, match="main"):
+            world.run(main)
+
+    def test_by_a_fiber(self, world: World) -> None:
+        log: list[str] = []
+
+        def child() -> None:
+            try:
+                forever()
+            finally:
+                log.append("child")
+
+        def main() -> None:
             spawn(child)
-            spawn(fail, end)
+            spawn(current().cancel)
             forever()
 
-        with pytest.raises(BaseException) as caught, caplog.at_level(logging.ERROR, "computicle"):
+        with pytest.raises(FiberCancelled, match="main"):
             world.run(main)
-        raised = caught.value.exceptions if isinstance(caught.value, BaseExceptionGroup) else (caught.value,)
-        logged = [record.exc_info[1] for record in caplog.records if record.exc_info]
-        assert raised[0] is end
-        assert error in [*raised, *logged]
+        assert log == ["child"]
+
+    def test_by_hand(self, world: World) -> None:
+        def main() -> None:
+            raise Cancelled
+
+        with pytest.raises(FiberCancelled, match="main"):
+            world.run(main)
+
+    def test_stopped_is_no_error(self, world: World) -> None:
+        def main() -> None:
+            stop()
+            sleep(1)
+
+        assert world.run(main) is None

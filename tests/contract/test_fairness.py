@@ -31,7 +31,6 @@ NEVER: dict[str, Callable[[Any], Any]] = {
     "fibers": lambda _: fibers(),
     "release": lambda _: released(),
     "close": lambda _: Channel(1).close(),
-    "scope": lambda _: scope().__enter__().__exit__(None, None, None),
     "shield": lambda _: shield().__enter__().__exit__(None, None, None),
     "move_on_after": lambda _: move_on_after(1).__enter__().__exit__(None, None, None),
 }
@@ -69,15 +68,15 @@ def completing(channel: Channel[int], done: Fiber, lock: Lock, semaphore: Semaph
         "select": lambda: select(done, channel),
         "wait_for": lambda: wait_for(lambda: True),
         "iteration": lambda: next(iter(channel)),
+        "leaving a scope": lambda: scope().__enter__().__exit__(None, None, None),
     }
 
 
-WORDS = ["send", "receive", "join", "acquire", "lock", "select", "wait_for", "iteration"]
+WORDS = ["send", "receive", "join", "acquire", "lock", "select", "wait_for", "iteration", "leaving a scope"]
 INSIDE: dict[str, Callable[[], Any]] = {
     "nothing": lambda: None,
     "a deadline": lambda: move_on_after(1),
     "a shield": shield,
-    "a scope": scope,
 }
 
 

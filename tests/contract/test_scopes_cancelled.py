@@ -6,9 +6,46 @@ from typing import Any
 import pytest
 
 from computicle import *
+from computicle.scheduler.region import Region
 from computicle.testing import simulate
 from tests.conftest import World
 from tests.contract.helpers import forever, turns
+
+
+def test_a_cancelled_raised_by_hand_is_not_absorbed(world: World) -> None:
+    error = Cancelled()
+
+    def main() -> None:
+        with pytest.raises(Cancelled) as caught, scope() as s:
+            s.spawn(forever)
+            raise error
+        assert caught.value is error
+
+    world.run(main)
+
+
+def test_cancelling_goes_through_nested_scopes_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    walks: list[Region] = []
+    reach = Region.reach
+    monkeypatch.setattr(Region, "reach", lambda region: [walks.append(region), reach(region)][1])
+
+    def nest(depth: int) -> None:
+        with scope() as s:
+            if depth % 2:
+                s.spawn(forever)
+            if depth:
+                nest(depth - 1)
+            forever()
+
+    def main() -> None:
+        fiber = spawn(nest, 50)
+        turns()
+        fiber.cancel()
+        with pytest.raises(FiberCancelled):
+            fiber.join()
+        assert walks == [fiber]
+
+    world.run(main)
 
 
 class TestCancel:

@@ -203,7 +203,7 @@ def test_a_script_that_does_not_compile(script: Path) -> None:
     assert str(script) in done.stderr
 
 
-def test_exit_beside_errors_shows_the_errors(script: Path) -> None:
+def test_exit_beside_errors_keeps_its_status_and_shows_the_errors(script: Path) -> None:
     script.write_text("""
 import sys
 from computicle import *
@@ -216,10 +216,10 @@ def unclean():
 
 spawn(unclean)
 sleep(0)
-sys.exit(0)
+sys.exit(3)
 """)
     done = computicle("run", script)
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert "ValueError" in done.stderr
     assert "SystemExit" not in done.stderr
 

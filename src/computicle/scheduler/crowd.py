@@ -56,8 +56,6 @@ class Crowd(Scope):
 
 def gather_all(me: Fiber, fns: tuple[Callable[[], Any], ...]) -> list[Any]:
     """`gather`, once its arguments are known to be good."""
-    if not fns:
-        me.credit -= 1
     fibers: list[Fiber] = []
     with Crowd() as crowd:
         fibers.extend(crowd.begin(fn, (), {}, None) for fn in fns)

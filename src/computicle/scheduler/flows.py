@@ -25,6 +25,7 @@ from computicle.engine.op import Engine
 from computicle.engine.threads import in_helper_thread
 from computicle.scheduler.carrier import Carrier, fiber_here, here, is_own_flow
 from computicle.scheduler.ends import close_flow, watch_thread
+from computicle.scheduler.errors import Cancelled, FiberCancelled
 from computicle.scheduler.fiber import Fiber, new_fiber
 from computicle.scheduler.interrupts import calls_out
 from computicle.scheduler.kernel import Kernel
@@ -126,6 +127,8 @@ def run_main(main: Callable[..., Any] | None, args: tuple[Any, ...], kwargs: dic
     scope = kernel.run_scope = RunScope(outside)
     try:
         return _run_in(scope, me, main, args, kwargs)
+    except Cancelled:  # as joining it would
+        raise FiberCancelled(f"fiber {me.name!r} was cancelled") from None
     finally:
         me.done = True
         kernel = me.kernel  # another one if the program has forked meanwhile

@@ -35,6 +35,7 @@ from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from computicle.scheduler.carrier import here
+from computicle.scheduler.region import is_doomed
 
 if TYPE_CHECKING:
     from computicle.scheduler.kernel import Kernel
@@ -139,7 +140,7 @@ class Interrupt:
             self._repeated = False
             if not self._repeating:
                 return  # it has got through meanwhile
-        elif self.noted or self._on_its_way() or (kernel.run_scope is not None and kernel.run_scope.cancelled):
+        elif self.noted or self._on_its_way() or (kernel.run_scope is not None and is_doomed(kernel.run_scope)):
             self._insisting = True
         if not self.noted:
             self.noted = True

@@ -30,6 +30,7 @@ from computicle.scheduler.fiber import Fiber, new_fiber
 from computicle.scheduler.interrupts import Interrupts, calls_out
 from computicle.scheduler.park import Runner, interrupt, park, wake
 from computicle.scheduler.predicates import Predicates, Watch
+from computicle.scheduler.region import is_doomed
 from computicle.scheduler.report import describe
 from computicle.scheduler.scope import FreeScope, Scope
 from computicle.scheduler.signals import Signals, Subscription, Waiters
@@ -270,7 +271,7 @@ class Kernel:
                 if self.ready:  # else shields hold them back
                     return
         leaving = self.main.why
-        if isinstance(leaving, Scope) and leaving.cancelled:
+        if isinstance(leaving, Scope) and is_doomed(leaving):
             # Cancelled already: only shields hold these back, and nothing is left that could end their wait.
             for fiber in leaving.reach():
                 if fiber is not self.main and fiber.why is not None and not isinstance(fiber.why, Scope):

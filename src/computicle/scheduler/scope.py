@@ -4,7 +4,8 @@ Rules:
   1. A scope is left when all its fibers have ended, not before.
   2. A fiber's unclaimed error cancels the rest of its scope. Leaving then
      raises an ExceptionGroup: the body's own error, if any, and the fibers'.
-     The body's own error alone passes as it is.
+     The body's own error alone passes as it is. So does a wish to end the
+     program, SystemExit or KeyboardInterrupt; the fibers' errors are logged.
   3. Leaving is not interrupted by cancellation from outside: that has reached
      the fibers by itself, and they are waited for. Then Cancelled is raised.
   4. A deadline reaches what its own fiber does inside it, not the fibers
@@ -14,6 +15,7 @@ Not here: how cancelling spreads (region.py), what a fiber's end means to
 those who join it (fiber.py).
 """
 
+import logging
 import math
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from computicle.scheduler.kernel import Kernel
 
 __all__ = ["Deadline", "FailAfter", "FreeScope", "Scope", "Shield"]
+
+_log = logging.getLogger("computicle")
 
 
 class Due(Timer):
@@ -122,14 +126,18 @@ class Scope(Hosted):
         waits = bool(self.fibers)
         absorbed = self.close(error)
         answer = self.settle_errors(None if absorbed else error, absorbed=absorbed)
-        if waits and error is None:
-            self.pass_on_cancellation()
+        if error is None:
+            if waits:
+                self.pass_on_cancellation()
+            else:
+                self.count_leaving()
         return answer
 
     def close(self, error: BaseException | None) -> bool:
         """Wait for the fibers and step out. True: `error` ends here."""
         self.check_leaving()
-        if error is not None:
+        was_cancelled = self.cancelled
+        if error is not None and not is_doomed(self):  # else its fibers have been told
             self.cancel()
         me = self.host
         self.leaving = True
@@ -144,7 +152,7 @@ class Scope(Hosted):
                 # Ctrl-C or Deadlock, never Cancelled: it becomes the body's own error.
                 interruption = reason
                 self.cancel()
-        absorbed = self.leave(error)
+        absorbed = self.leave(error) and was_cancelled  # a Cancelled that somebody raises by hand is an error
         me.scope = self.scope_outside
         if interruption is not None:
             interruption.__cause__ = None if absorbed else error
@@ -157,14 +165,25 @@ class Scope(Hosted):
         if self.host.doomed():
             raise Cancelled
 
+    def count_leaving(self) -> None:
+        """Left without having waited: a loop around that must give way at times, like any other."""
+        me = self.host
+        if me.credit <= 0:
+            look_around(me)
+        me.credit -= 1
+
     def settle_errors(self, error: BaseException | None, *, absorbed: bool) -> bool:
         """Raise what the fibers left behind; what `__exit__` must answer."""
-        if not self.errors:
+        errors, self.errors = self.errors, []
+        if isinstance(error, (SystemExit, KeyboardInterrupt)):
+            # In a group the exit status would be lost, and no `except KeyboardInterrupt` would see it.
+            for fiber_error in errors:
+                _log.error("a fiber failed, and the program was told to end", exc_info=fiber_error)
             return absorbed
-        errors = self.errors
+        if not errors:
+            return absorbed
         if error is not None and not isinstance(error, Cancelled):
             errors = [error, *errors]
-        self.errors = []
         count = len(errors)
         raise BaseExceptionGroup(f"{count} error{'s' * (count > 1)} in a scope", errors) from None
 

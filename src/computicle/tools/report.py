@@ -6,8 +6,7 @@ error of a group and in every cause.
 
 Rules:
   1. An error that has no line outside this library keeps all of its lines.
-  2. Ctrl-C is one line, SystemExit none. Errors that came up beside them, while
-     fibers cleaned up, are shown all the same.
+  2. Ctrl-C is one line, SystemExit none.
 
 Not here: when to report (command.py), lists of fibers (scheduler/report.py).
 """
@@ -29,31 +28,15 @@ _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 def exit_status(error: BaseException, *, full: bool) -> Any:
     """Show `error`, unless it merely asks to end; what to give to sys.exit."""
-    asked, failed = _sort(error)
-    if failed is not None:
-        with contextlib.suppress(OSError, ValueError):  # a closed pipe or file: that is for the interpreter to tell
-            sys.stdout.flush()
-        click.echo(_text(failed, full=full), err=True, nl=False)
-    if isinstance(asked, KeyboardInterrupt):
+    if isinstance(error, SystemExit):
+        return error.code
+    if isinstance(error, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         return EXIT_BY_SIGINT
-    if isinstance(asked, SystemExit):
-        return asked.code or 1 if failed is not None else asked.code
+    with contextlib.suppress(OSError, ValueError):  # a closed pipe or file: that is for the interpreter to tell
+        sys.stdout.flush()
+    click.echo(_text(error, full=full), err=True, nl=False)
     return 1
-
-
-def _sort(error: BaseException) -> tuple[BaseException | None, BaseException | None]:
-    """The first that asks the program to end, and what else went wrong."""
-    asks = (KeyboardInterrupt, SystemExit)
-    if isinstance(error, asks):
-        return error, None
-    if not isinstance(error, BaseExceptionGroup):
-        return None, error
-    asked, failed = error.split(asks)
-    first: BaseException | None = asked
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
-    return first, failed
 
 
 def _text(error: BaseException, *, full: bool) -> str:
