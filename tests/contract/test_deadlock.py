@@ -134,11 +134,11 @@ class TestWhen:
         def main() -> str:
             with listen(0) as listener:
                 spawn(lambda: signal_one("came", listener.accept()))
-                spawn(connect, "127.0.0.1", listener.port)
+                client = spawn(connect, "127.0.0.1", listener.port)
                 wait_signal("came").close()
+                client.join().close()
             return "came"
 
-        # The connecting end is dropped unclosed on purpose: it is closed with the engine.
         assert world.run(main) == "came"
 
     def test_a_cancelled_timer_does_not_count(self, world: World) -> None:

@@ -92,8 +92,8 @@ def test_a_handler_may_end_the_run(world: World) -> None:
     def main() -> None:
         listener = listen(0)
         serving(handler, listener)
-        connect("127.0.0.1", listener.port)
-        sleep(math.inf)
+        with connect("127.0.0.1", listener.port):
+            sleep(math.inf)
 
     with pytest.raises(SystemExit) as caught:
         world.run(main)
@@ -104,8 +104,8 @@ def test_a_handler_may_stop_the_run(world: World) -> None:
     def main() -> None:
         listener = listen(0)
         serving(lambda stream: stop(), listener)
-        connect("127.0.0.1", listener.port)
-        sleep(math.inf)
+        with connect("127.0.0.1", listener.port):
+            sleep(math.inf)
 
     assert world.run(main) is None
 

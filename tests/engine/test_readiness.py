@@ -510,3 +510,24 @@ def test_a_real_signal_handler_that_raises() -> None:
         signal.signal(signal.SIGALRM, before)
     assert raised > 0
     assert bytes(received) == b"".join(b"%d," % number for number in range(total))
+
+
+@pytest.mark.parametrize("unsure", [False, True], ids=["busy", "recovering"])
+def test_a_wire_may_be_closed_while_the_wires_are_gone_through(engine: ReadinessEngine, unsure: bool) -> None:
+    """The collector drops streams when it likes: here, as soon as the first wire is looked at."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        wires = [engine.connect(listener.getsockname()) for _ in range(3)]
+
+    class Dropping(Op):
+        def __getattribute__(self, name: str) -> Any:
+            if name == "waiter":
+                for wire in wires:
+                    wire.close()
+            return super().__getattribute__(name)
+
+    wires[0].reading = Dropping(str)
+    engine._unsure = unsure
+    if unsure:
+        collect(engine)
+    assert not engine.busy()
+    assert engine._wires == {}

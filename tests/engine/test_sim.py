@@ -101,7 +101,10 @@ def test_no_connection_is_lost_to_an_acceptor_that_is_cancelled(seed: int, count
                 acceptor = spawn(accept)
                 sleep(0.002)
                 acceptor.cancel()
-            assert {stream.remote for stream in accepted} == {client.join().local for client in clients}
+            streams = [client.join() for client in clients]
+            assert {stream.remote for stream in accepted} == {stream.local for stream in streams}
+        for stream in streams + accepted:
+            stream.close()
 
     simulate(main, seed=seed, shuffle=bool(seed % 2))
 
@@ -345,7 +348,7 @@ def test_ipv6_and_names() -> None:
         with listen(0) as four, connect("both.example", four.port) as near:
             assert near.remote == four.address
         with listen(0, "::") as everywhere, connect("six.example", everywhere.port):
-            everywhere.accept()
+            everywhere.accept().close()
         with pytest.raises(OSError, match="cannot resolve 'empty.example'"):
             connect("empty.example", 80)
 
@@ -390,11 +393,15 @@ def test_what_is_left_open_is_closed_with_the_simulation() -> None:
     kept: list[Any] = []
 
     def main() -> None:
-        kept.append(listen(0))
+        listener = listen(0)
+        kept.extend([listener, connect("127.0.0.1", listener.port), listener.accept()])
 
     simulate(main)
-    assert kept[0].closed
-    kept[0].close()
+    for left in kept:
+        assert left.closed
+        left.close()
+    with pytest.raises(ClosedError):
+        kept[1].recv()
 
 
 def test_a_simulation_has_no_descriptor_of_its_own() -> None:

@@ -380,7 +380,8 @@ def main():
     serve(handler, listener, grace=3600)
 
 def client(port):
-    connect("127.0.0.1", port).recv(1)
+    with connect("127.0.0.1", port) as stream:
+        stream.recv(1)
 
 try:
     run(main)

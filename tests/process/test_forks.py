@@ -266,6 +266,8 @@ def main():
     listener = listen(0)
     streams = [connect("127.0.0.1", listener.port) for _ in range(5)]
     say(fork(child))
+    for end in (listener, *streams):
+        end.close()
 
 if os.path.isdir("/proc/self/fd"):
     run(main)

@@ -72,14 +72,19 @@ def _nothing(_argument: Any) -> None:
 
 
 class Wire(Protocol):
-    """A full-duplex byte stream. `recv`, `recv_into`, `send` and `finish_connect` are attempts."""
+    """A full-duplex byte stream. `recv`, `recv_into`, `send` and `finish_connect` are attempts.
+
+    `close` is for any thread, and may come in the middle of anything, if nobody waits on the wire: it may have been
+    dropped, and then the collector chooses the moment.
+    """
 
     reading: Op
     writing: Op
-    closed: bool
     local: Any
     remote: Any
 
+    @property
+    def closed(self) -> bool: ...
     def recv(self, count: int) -> bytes | None: ...
     def recv_into(self, buffer: Any) -> int | None: ...
     def send(self, data: Any) -> int | None: ...
@@ -89,12 +94,16 @@ class Wire(Protocol):
 
 
 class Port(Protocol):
-    """A place where wires arrive. `accept` is an attempt; `unlink` removes the path that was made for it, if any."""
+    """A place where wires arrive. `accept` is an attempt; `unlink` removes the path that was made for it, if any.
+
+    `unlink` and `close` may come at any moment, as a wire's `close` may.
+    """
 
     reading: Op
-    closed: bool
     local: Any
 
+    @property
+    def closed(self) -> bool: ...
     def accept(self, argument: Any, /) -> Wire | None: ...
     def unlink(self) -> None: ...
     def close(self) -> None: ...
@@ -104,6 +113,7 @@ class Engine(Protocol):
     """What the kernel needs. Owner thread only, but for `wake_up`."""
 
     now: Callable[[], float]
+    process: int  # which has made it: in a forked child `abandon` alone may close anything
 
     def poll(self, timeout: float | None) -> deque[Op]:
         """Wait up to `timeout` seconds (None: until woken) for completions.

@@ -10,7 +10,10 @@ Rules:
   2. Nothing finished is lost: it lies in `_finished` until the kernel takes
      it, even if a signal handler raises in the middle of a poll. Then edges
      may have been dropped, so every waiting operation is attempted again.
-  3. Only `wake_up` and the helper threads' `_finish` are for any thread.
+  3. Only `wake_up`, the helper threads' `_finish`, and closing what nobody
+     waits on are for any thread.
+  4. Closing may come in the middle of anything here, for the collector drops
+     streams when it likes. So what is gone through is a copy of `_wires`.
 
 Not here: sockets (wire.py), event systems (pollers.py), threads (threads.py).
 """
@@ -36,6 +39,7 @@ class ReadinessEngine:
 
     def __init__(self) -> None:
         self.now: Callable[[], float] = time.monotonic
+        self.process = os.getpid()
         self.tie: Callable[[], int] = itertools.count().__next__
         self._poller = make_poller()
         self._wires: dict[int, SocketWire | SocketPort] = {}
@@ -91,7 +95,7 @@ class ReadinessEngine:
         hint = self._busy_hint
         if hint is not None and (hint.reading.waiter is not None or hint.writing.waiter is not None):
             return True
-        for wire in self._wires.values():
+        for wire in [*self._wires.values()]:
             if wire.reading.waiter is not None or wire.writing.waiter is not None:
                 self._busy_hint = wire
                 return True
@@ -206,7 +210,7 @@ class ReadinessEngine:
         """A poll was cut short: whatever may have happened is taken to have happened."""
         finished = set(self._finished.copy())
         self._drain_bell()
-        for wire in self._wires.values():
+        for wire in [*self._wires.values()]:
             wire.readable = wire.ended = True
             if isinstance(wire, SocketWire):
                 wire.writable = True

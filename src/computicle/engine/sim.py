@@ -19,6 +19,7 @@ run on this (testing/simulate.py).
 
 import errno
 import itertools
+import os
 import random
 import socket
 from collections import deque
@@ -39,6 +40,8 @@ class SimEngine:
     """Operations on an in-memory network, in virtual time."""
 
     def __init__(self, seed: int = 0, network: Network | None = None) -> None:
+        self.process = os.getpid()
+        self.closed = False  # and all wires with it
         self.random = random.Random(seed)
         self.network = Network() if network is None else network
         self.time = 0.0
@@ -81,8 +84,8 @@ class SimEngine:
         return op
 
     def close(self) -> None:
-        for port in [*self.ports.values()]:
-            port.close()
+        self.closed = True
+        self.ports.clear()
         self._events.clear()
 
     def abandon(self) -> None:
@@ -97,7 +100,7 @@ class SimEngine:
 
     def listen(self, address: Address, backlog: int) -> SimPort:
         if not isinstance(address, str) and address[1] == 0:
-            taken = {port.local[1] for port in self.ports.values()}
+            taken = {port.local[1] for port in [*self.ports.values()]}
             number = next(number for number in self._free_ports if number not in taken)
             address = (address[0], number, 0, 0) if len(address) == 4 else (address[0], number)
         if address in self.ports:

@@ -9,6 +9,7 @@ Rules:
   2. An attempt answers None exactly when a later event will attempt it again,
      or when nothing ever will (the other side is silent).
   3. Every choice is drawn from the engine's seed.
+  4. Closing only makes events: it may come in the middle of anything.
 
 Not here: time and events (sim.py).
 """
@@ -16,6 +17,7 @@ Not here: time and events (sim.py).
 import errno
 from collections import deque
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from computicle.engine.op import Address, ClosedError, Op
@@ -57,7 +59,7 @@ class SimWire:
         self._engine = engine
         self.local = local
         self.remote = remote
-        self.closed = False
+        self._closed = False
         self.reading = Op(lambda: f"data from {address_text(remote)}")
         self.writing = Op(lambda: f"room to send to {address_text(remote)}")
         self._other: SimWire | None = None  # None: not connected yet
@@ -67,6 +69,10 @@ class SimWire:
         self._room = engine.network.window  # bytes that may be sent now
         self._last_arrival = 0.0  # of what this end has sent: later pieces must not overtake
         self._writing_ended = False
+
+    @property
+    def closed(self) -> bool:
+        return self._closed or self._engine.closed
 
     # Attempts.
 
@@ -118,7 +124,7 @@ class SimWire:
     def close(self) -> None:
         if self.closed:
             return
-        self.closed = True
+        self._closed = True
         other = self._other
         if other is not None and self._error is None:
             if self._unread:  # tcp(7): closing with unread bytes resets the connection
@@ -127,6 +133,7 @@ class SimWire:
                 self._cross(other.take_end)
         for op in (self.reading, self.writing):
             self._engine.fail(op, ClosedError(f"closed while waiting for {op}"))
+            op.retire()
 
     # What arrives.
 
@@ -192,8 +199,12 @@ class SimPort:
         self._backlog = backlog
         self._arrived: deque[SimWire] = deque()
         self.local = local
-        self.closed = False
+        self._closed = False
         self.reading = Op(lambda: f"a connection to {address_text(local)}")
+
+    @property
+    def closed(self) -> bool:
+        return self._closed or self._engine.closed
 
     def accept(self, _argument: Any) -> SimWire | None:
         if self.closed:
@@ -212,8 +223,9 @@ class SimPort:
 
     def close(self) -> None:
         if not self.closed:
-            self.closed = True
+            self._closed = True
             del self._engine.ports[self.local]
             for wire in self._arrived:
-                wire.break_off(errno.ECONNRESET)
+                self._engine.after(self._engine.delay(), partial(wire.break_off, errno.ECONNRESET))
             self._engine.fail(self.reading, ClosedError(f"closed while waiting for {self.reading}"))
+            self.reading.retire()

@@ -9,13 +9,14 @@ Not here: what to do with streams (serve.py).
 """
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
 from computicle.engine.op import Address, ClosedError, Port
 from computicle.net.names import addresses_of, checked_path, checked_port, with_address
-from computicle.net.stream import Stream
+from computicle.net.stream import Stream, close_dropped
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.word import entering
 
@@ -26,6 +27,8 @@ BACKLOG = 1024  # connections the system keeps for us until we accept; it may ca
 
 class Listener:
     """A place where connections arrive. A context manager; iterating accepts until it is closed.
+
+    One that is dropped without having been closed is closed then, with a ResourceWarning.
 
     Attributes:
         address: (host, port) or the path it listens on.
@@ -84,8 +87,11 @@ class Listener:
         """
         if not self._port.closed:
             self._kernel.check_thread("this listener belongs to another thread: close it there")
-            self._port.unlink()
-            self._port.close()
+            self._close()
+
+    def _close(self) -> None:
+        self._port.unlink()
+        self._port.close()
 
     def __iter__(self) -> Iterator[Stream]:
         while True:
@@ -102,6 +108,10 @@ class Listener:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def __del__(self, _ending: Callable[[], bool] = sys.is_finalizing) -> None:
+        if not _ending() and hasattr(self, "_path") and not self._port.closed:
+            close_dropped(self, self._kernel, self._close)
 
     def __repr__(self) -> str:
         return f"<Listener {'closed' if self.closed else self.address}>"

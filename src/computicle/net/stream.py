@@ -8,11 +8,17 @@ Rules:
   3. A line is bounded. One that is too long stays unread.
   4. A send that is interrupted half-way cannot be taken back, so it ends the
      writing side: nobody can send the rest of something else after it.
+  5. Nothing of ours holds a stream but the words at work on it, so it is
+     dropped when the program has let go of it, and closed then.
 
 Not here: sockets (engine/wire.py), who connects (connect.py, listener.py).
 """
 
-from collections.abc import Iterator
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
@@ -22,7 +28,7 @@ from computicle.scheduler.kernel import Kernel
 from computicle.scheduler.park import look_around
 from computicle.scheduler.word import entering
 
-__all__ = ["IncompleteRead", "LineTooLong", "Stream"]
+__all__ = ["IncompleteRead", "LineTooLong", "Stream", "close_dropped"]
 
 LINE_MAX = 65_536  # bytes in a line, unless readline is told otherwise
 CHUNK = 65_536  # bytes asked for at once when filling the buffer
@@ -55,6 +61,7 @@ class Stream:
     """A connection: bytes in both directions. A context manager that closes it.
 
     Iterating gives lines, with their ends, until the other side has sent its last.
+    One that is dropped without having been closed is closed then, with a ResourceWarning.
 
     Attributes:
         remote, local: the addresses of both ends.
@@ -237,6 +244,10 @@ class Stream:
     ) -> None:
         self.close()
 
+    def __del__(self, _ending: Callable[[], bool] = sys.is_finalizing) -> None:
+        if not _ending() and hasattr(self, "_wire") and not self._wire.closed:
+            close_dropped(self, self._kernel, self._wire.close)
+
     def __repr__(self) -> str:
         return f"<Stream {'closed, ' if self.closed else ''}{self.local} to {self.remote}>"
 
@@ -263,17 +274,11 @@ class Stream:
         if me.credit <= 0:
             look_around(me)
         me.credit -= 1
-        data = self._take_in(CHUNK)
+        wire, buffer = self._wire, self._buffer
+        data = _take_in(wire, buffer, CHUNK)
         if data is None:
-            data = me.kernel.finish_op(me, self._wire.reading, self._take_in, CHUNK)
+            data = me.kernel.finish_op(me, wire.reading, partial(_take_in, wire, buffer), CHUNK)
         return bool(data)
-
-    def _take_in(self, count: int) -> bytes | None:
-        """An attempt. What comes is in the buffer from that moment, whenever the fiber gets to run."""
-        data = self._wire.recv(count)
-        if data:
-            self._buffer += data
-        return data
 
     def _take(self, me: Fiber, n: int) -> bytes:
         """Out of the buffer, at most `n` bytes."""
@@ -335,6 +340,28 @@ class Stream:
                     self._open_for, self._halted = self._kernel, ""
                 raise
         self._open_for, self._halted = self._kernel, ""
+
+
+def close_dropped(owner: object, kernel: Kernel, close: Callable[[], None]) -> None:
+    """`owner` is being finalized, and is open: close it, and warn.
+
+    Any thread, and in the middle of anything, for the collector picks its own moments.
+    """
+    if kernel.engine.process == os.getpid():  # else it is a fork's copy, made beside the kernel that goes on using it
+        text = f"unclosed {owner!r}: close it, or use it in a with-statement"
+        close()
+        warnings.warn(text, ResourceWarning, stacklevel=3, source=owner)
+
+
+def _take_in(wire: Wire, buffer: bytearray, count: int) -> bytes | None:
+    """An attempt. What comes is in the buffer from that moment, whenever the fiber gets to run.
+
+    Not a method: the wire keeps its last attempt, and would keep the stream.
+    """
+    data = wire.recv(count)
+    if data:
+        buffer += data
+    return data
 
 
 def _bytes_of(data: Any) -> memoryview:
