@@ -32,7 +32,7 @@ from computicle.scheduler.flows import adopt, run_main, running, stop_run
 from computicle.scheduler.interrupts import calls_out
 from computicle.scheduler.local import FiberLocal
 from computicle.scheduler.locks import Lock, Semaphore
-from computicle.scheduler.park import arrive, look_around, park
+from computicle.scheduler.park import arrive, check_room, look_around, park
 from computicle.scheduler.predicates import Watch
 from computicle.scheduler.scope import Deadline, FailAfter, Scope, Shield
 from computicle.scheduler.select import select_from
@@ -153,12 +153,21 @@ def yield_() -> None:
         me = adopt()
     if me.limit:
         me.ready.append(me.runner)
+        # give_way, written out (bench/yielding.py).
         turn = me.kernel.turn
         turn.left -= 1
         if turn.left > 0:
-            me.ready.popleft().switch()
+            runner = me.ready.popleft()
+            try:
+                runner.switch()
+            except RecursionError:
+                me.ready.appendleft(runner)
+                me.kernel.hub.switch()
         else:
-            turn.end()
+            try:
+                turn.end()
+            except RecursionError:
+                me.kernel.hub.switch()
     else:
         look_around(me)
 
@@ -230,6 +239,7 @@ def periodic(fn: Callable[[], Any], seconds: float) -> Fiber:
 def _first_alarm(
     me: Fiber, fn: Callable[..., Any], seconds: float, body: Callable[..., Any], args: tuple[Any, ...]
 ) -> Fiber:
+    check_room()
     due = me.kernel.now() + seconds
     fiber = me.scope.make(body, args, {}, name_of(fn))
     if due == math.inf:
@@ -340,6 +350,7 @@ def _on_predicate(
     checked_callable(word, "fn", fn)
     every = _checked_beat(word, every)
     me = running()
+    check_room()
     fiber = me.scope.make(body, (), {}, name_of(fn))
     watch = Watch(fiber, predicate, every)
     fiber.args = (watch, fn)
@@ -396,6 +407,7 @@ def on_signal(fn: Callable[..., Any], name: Hashable, *, every: bool = False) ->
     checked_callable("on_signal", "fn", fn)
     _checked_name("on_signal", name)
     me = running()
+    check_room()
     takes = _takes_value(fn)
     if every:
         fiber = me.scope.make(_each_signal, (), {}, name_of(fn))

@@ -33,6 +33,11 @@ class Carrier(_greenlet.greenlet):
     fiber: "Fiber"
     number: int  # in the order of making
 
+    def give_back(self) -> None:
+        """Let whoever has made it go on."""
+        assert self.parent is not None
+        self.parent.switch()
+
     def end(self) -> None:
         """Let an idle one return from what it runs, and come back here."""
         self.parent = _greenlet.getcurrent()

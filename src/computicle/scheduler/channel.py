@@ -97,10 +97,9 @@ class Channel(Generic[T]):
     def take(self) -> Taken | None:
         """For select: a value, if there is one now. Raises ClosedError."""
         if self._values:
-            value = self._values.popleft()
             if self._senders.fibers:
                 self._values.append(self._hand_in())
-            return Taken(value)
+            return Taken(self._values.popleft())
         if self._senders.fibers:
             return Taken(self._hand_in())
         if self.closed:

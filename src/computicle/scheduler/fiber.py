@@ -26,7 +26,7 @@ from computicle.scheduler.arguments import checked_timeout, name_of
 from computicle.scheduler.carrier import Carrier, frame_of, here
 from computicle.scheduler.errors import Cancelled, FiberCancelled
 from computicle.scheduler.line import Line, Taken
-from computicle.scheduler.park import CREDIT, Opening, Runner, Why, look_around, park, wake
+from computicle.scheduler.park import CREDIT, Runner, Why, look_around, park, wake
 from computicle.scheduler.region import Region, is_doomed
 
 if TYPE_CHECKING:
@@ -140,7 +140,12 @@ class Fiber(Region):
             if self.joiners is None and timeout is None:
                 me.why = self
                 self.joiners = me
-                park(me)
+                try:
+                    park(me)
+                except RecursionError:
+                    if me.why is self:  # in the very call
+                        self.joiners = me.why = None
+                    raise
             else:
                 self.taking_line().wait(me, timeout)
         else:
@@ -220,7 +225,7 @@ class Fiber(Region):
         while region is not None:
             # is_doomed(), and then board(), written out: this is a part of every spawn (bench/spawning.py).
             if region.cancelled:
-                self._never_begin()
+                self.kernel.bear(self)
                 return
             if region.shielding:
                 break
@@ -235,24 +240,6 @@ class Fiber(Region):
             carrier.switch()
         else:
             self.kernel.bear(self)
-
-    def _never_begin(self) -> None:
-        """It was cancelled before its first step. So were those behind it, perhaps: a call in a call for each of
-        ten thousand would use up the stack.
-        """
-        doomed: Fiber = self
-        while True:
-            if doomed.args and isinstance(doomed.args[0], Opening):
-                doomed.args[0].end()
-            doomed.kernel.finish(doomed, None, Cancelled())
-            if not self.ready:
-                self.kernel.turn.end()
-                return
-            following = self.ready.popleft()
-            if not (isinstance(following, Fiber) and is_doomed(following)):
-                following.switch()
-                return
-            doomed = following
 
     def board(self, carrier: Carrier) -> None:
         """Be what `carrier` runs next."""

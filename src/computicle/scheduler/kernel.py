@@ -28,7 +28,7 @@ from computicle.scheduler.crew import Crew
 from computicle.scheduler.errors import Cancelled, Deadlock
 from computicle.scheduler.fiber import Fiber, new_fiber
 from computicle.scheduler.interrupts import Interrupts, calls_out
-from computicle.scheduler.park import Runner, interrupt, park, wake
+from computicle.scheduler.park import Opening, Runner, interrupt, park, wake
 from computicle.scheduler.predicates import Predicates, Watch
 from computicle.scheduler.region import is_doomed
 from computicle.scheduler.report import describe
@@ -61,23 +61,29 @@ class Kernel:
         self.hub = Carrier(self._work)
         self.nobody = self.hub.fiber = self._make_nobody()
         self.turn = Turn(self)
-        self._unborn: Fiber | None = None  # to be given a new carrier by the hub
+        self._unborn: Fiber | None = None  # to be given a new carrier by the hub, or to be ended
         self._pending: BaseException | None = None  # an interruption that waits for the main fiber to wait
         self.told_to_end = False  # by SIGTERM, or by a SystemExit in some fiber
         self.crew = Crew(self._carry)
         self.locals: dict[Fiber, dict[Any, dict[str, Any]]] = {}  # of the fibers that use a FiberLocal
         self.hooks: Observing | None = None  # set while somebody looks on (hooks.py)
+        self.hub.switch()
 
     # Turns.
 
     def _work(self) -> None:
-        """The hub: entered at the end of a turn, or to give a fiber a new carrier."""
+        """The hub: entered at the end of a turn, to give a fiber a new carrier, or to end one that never begins."""
+        self.hub.give_back()  # it began early, where the stack is still low: all carriers are made on top of it
         while True:
-            if self._unborn is not None:
+            fiber, self._unborn = self._unborn, None
+            if fiber is not None:
+                if fiber.doomed():
+                    self._bury(fiber)
+                    continue
                 # Made here, at the hub's constant depth: carriers made on top of each other would use up the stack.
                 carrier = self.crew.make()
-                self._unborn.board(carrier)
-                self._unborn = None  # no variable here keeps it, or all it has, until the next one comes
+                fiber.board(carrier)
+                del fiber  # no variable here keeps it, or all it has, until the next one comes
                 carrier.switch()
                 continue
             try:
@@ -87,6 +93,15 @@ class Kernel:
                 self.hub.fiber = self.nobody
                 self.interrupt_main(self._collect_before(error))
             self.turn.begin()
+            self.ready.popleft().switch()
+
+    def _bury(self, fiber: Fiber) -> None:
+        """It was cancelled before its first step: end it, and let the next one run."""
+        if fiber.args and isinstance(fiber.args[0], Opening):
+            fiber.args[0].end()
+        self.finish(fiber, None, Cancelled())
+        self.turn.left -= 1
+        if self.turn.left > 0 and self.ready:
             self.ready.popleft().switch()
 
     def _look(self) -> None:
@@ -146,9 +161,13 @@ class Kernel:
     # Fibers.
 
     def bear(self, fiber: Fiber) -> None:
-        """Have the hub make a carrier for `fiber`, and run it there."""
+        """Have the hub make a carrier for `fiber`, and run it there; or end it, if it was cancelled before that."""
         self._unborn = fiber
-        self.hub.switch()
+        try:
+            self.hub.switch()
+        except RecursionError:
+            self._unborn = None
+            raise
 
     @calls_out
     def _carry(self) -> None:

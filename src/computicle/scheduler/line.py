@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from computicle.scheduler.carrier import fiber_here
 from computicle.scheduler.park import park, wake
-from computicle.scheduler.timers import park_until
+from computicle.scheduler.timers import Expiry, park_until
 
 if TYPE_CHECKING:
     from computicle.scheduler.fiber import Fiber
@@ -41,11 +41,10 @@ class Line:
 
     def wait(self, me: "Fiber", timeout: float | None = None, brought: Any = None) -> Any:
         """Stand in line; the value handed over. Raises TimeoutError."""
+        expiry = None if timeout is None else Expiry(me, self, timeout)
         me.why = self
         self.fibers[me] = brought
-        if timeout is None:
-            return park(me)
-        return park_until(me, self, timeout)
+        return park(me) if expiry is None else park_until(me, expiry)
 
     def pop(self) -> "tuple[Fiber, Any]":
         """Take the longest waiter out, to wake it; it and what it brought."""
@@ -56,9 +55,11 @@ class Line:
                 f"a fiber of another thread waits for {self.label}: it can only be woken there "
                 "(use one thread, or bring results over with offload)"
             )
-        brought = self.fibers.pop(fiber)
+        brought = self.fibers[fiber]
         if fiber.why is not self:
             self.take_from_choice(fiber)
+        else:
+            del self.fibers[fiber]
         return fiber, brought
 
     def take_from_choice(self, fiber: "Fiber") -> None:
@@ -103,12 +104,11 @@ class Choice:
 
     def wait(self, me: "Fiber", timeout: float | None) -> Any:
         """Stand in all of them; the value handed over by `winner`. Raises TimeoutError."""
+        expiry = None if timeout is None else Expiry(me, self, timeout)
         me.why = self
         for line in self.lines:
             line.fibers[me] = None
-        if timeout is None:
-            return park(me)
-        return park_until(me, self, timeout)
+        return park(me) if expiry is None else park_until(me, expiry)
 
     def chosen(self, winner: Line, fiber: "Fiber") -> None:
         self.winner = winner

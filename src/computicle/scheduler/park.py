@@ -21,6 +21,11 @@ Rules:
      refills it with: nothing for a fiber that is cancelled, so that it looks
      around at once.
 
+A recursion of the program's may end anywhere, also in the middle of a word,
+in a RecursionError. Then the word must not have begun, or must be done to its
+end: so the way to the next runner has one that needs no room, through the
+hub; and words that go deep make sure of their room before they begin.
+
 Not here: who is cancelled (region.py), what runs when nothing is ready
 (kernel.py), what there is to wait for (line.py, timers.py, predicates.py).
 """
@@ -42,6 +47,7 @@ __all__ = [
     "Why",
     "arrive",
     "being_asked",
+    "check_room",
     "give_way",
     "interrupt",
     "look_around",
@@ -84,9 +90,17 @@ def park(me: "Fiber") -> Any:
     turn = me.kernel.turn
     turn.left -= 1
     if turn.left > 0 and me.ready:
-        me.ready.popleft().switch()
+        runner = me.ready.popleft()
+        try:
+            runner.switch()
+        except RecursionError:
+            me.ready.appendleft(runner)
+            me.kernel.hub.switch()
     else:
-        turn.end()
+        try:
+            turn.end()
+        except RecursionError:
+            me.kernel.hub.switch()
     me.credit = me.limit
     if me.error is None:
         value = me.value
@@ -129,7 +143,10 @@ def interrupt(fiber: "Fiber", error: BaseException) -> bool:
 def give_way(me: "Fiber") -> None:
     """Let the others run once."""
     me.ready.append(me.runner)
-    me.kernel.turn.pass_on()
+    try:
+        me.kernel.turn.pass_on()
+    except RecursionError:
+        me.kernel.hub.switch()
 
 
 def look_around(me: "Fiber") -> None:
@@ -159,6 +176,12 @@ def look_around(me: "Fiber") -> None:
 def being_asked(me: "Fiber") -> bool:
     """True if what runs in its name is its predicate, on its own stack or on the kernel's."""
     return me.why is not None or me.runner is not here()
+
+
+def check_room(calls: int = 10) -> None:
+    """Raise RecursionError now, rather than half-way, if there is no room for so many calls in each other."""
+    if calls:
+        check_room(calls - 1)
 
 
 def _report_swallowed(me: "Fiber") -> None:

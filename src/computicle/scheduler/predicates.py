@@ -22,7 +22,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from computicle.scheduler.interrupts import calls_out
-from computicle.scheduler.park import Opening, arrive, interrupt, look_around, park, wake
+from computicle.scheduler.park import Opening, arrive, check_room, interrupt, look_around, park, wake
 from computicle.scheduler.timers import Expiry, Timer
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class Watch(Opening):
 
     def wait(self, me: "Fiber", timeout: float | None) -> Any:
         """Wait until it is true; its truthy value. Raises TimeoutError."""
+        check_room()
         if value := self.ask():
             return value
         if me.credit <= 0:
@@ -54,7 +55,6 @@ class Watch(Opening):
         try:
             if timeout is not None:
                 self.expiry = Expiry(me, self, timeout)
-                me.kernel.timers.add(me.kernel.now() + timeout, self.expiry)
             self.stand(me, copy_context())
             park(me)
             return self.confirm(me)

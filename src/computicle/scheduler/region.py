@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, cast
 
 from computicle.scheduler.carrier import here
 from computicle.scheduler.errors import Cancelled
-from computicle.scheduler.park import interrupt
+from computicle.scheduler.park import check_room, interrupt
 
 if TYPE_CHECKING:
     from computicle.scheduler.fiber import Fiber
@@ -60,6 +60,7 @@ class Region:
         """End everything in it: Cancelled at the current or next wait of each fiber. Never waits."""
         if self.cancelled:
             return
+        check_room()
         self.cancelled = True
         for fiber in self.reach():
             strike(fiber)

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Self
 from computicle.scheduler.carrier import fiber_here, here
 from computicle.scheduler.errors import Cancelled
 from computicle.scheduler.fiber import Fiber, new_fiber
-from computicle.scheduler.park import being_asked, look_around, park
+from computicle.scheduler.park import being_asked, check_room, look_around, park
 from computicle.scheduler.region import Region, is_doomed
 from computicle.scheduler.timers import Timer
 
@@ -66,6 +66,7 @@ class Hosted(Region):
         return self.host
 
     def enter(self, me: Fiber) -> None:
+        check_room()  # whatever happens inside, leaving must work
         if hasattr(self, "host"):
             raise RuntimeError(f"this {type(self).__name__.lower()} has been entered already: make a new one")
         self.host = me

@@ -20,7 +20,7 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, cast
 
 from computicle.scheduler.park import Opening, park, wake
-from computicle.scheduler.timers import park_until
+from computicle.scheduler.timers import Expiry, park_until
 
 if TYPE_CHECKING:
     from computicle.scheduler.fiber import Fiber
@@ -147,10 +147,12 @@ class Signals:
 
     def wait(self, me: "Fiber", name: Hashable, timeout: float | None) -> Any:
         """Wait for `name`; its value. Raises TimeoutError."""
-        waiters = self.stand(name, me)
         if timeout is None:
+            self.stand(name, me)
             return park(me)
-        return park_until(me, waiters, timeout)
+        expiry = Expiry(me, self._waiters(name), timeout)
+        expiry.why = self.stand(name, me)
+        return park_until(me, expiry)
 
     def give_one(self, name: Hashable, value: Any) -> bool:
         """Wake the longest waiter, if any."""

@@ -68,7 +68,7 @@ class Alarm(Timer):
 
 
 class Expiry(Timer):
-    """Ends one fiber's wait with TimeoutError."""
+    """Ends one fiber's wait with TimeoutError, `timeout` seconds from now."""
 
     __slots__ = ("fiber", "timeout", "why")
 
@@ -76,6 +76,8 @@ class Expiry(Timer):
         self.fiber = fiber
         self.why = why
         self.timeout = timeout
+        kernel = fiber.kernel
+        kernel.timers.add(kernel.now() + timeout, self)
 
     def fire(self) -> None:
         if self.fiber.why is self.why:
@@ -88,16 +90,14 @@ class Expiry(Timer):
 
 def sleep_for(me: "Fiber", seconds: float) -> None:
     """Park for `seconds`."""
-    me.why = alarm = Alarm(me)
+    alarm = Alarm(me)
     me.kernel.timers.add(me.kernel.now() + seconds, alarm)
+    me.why = alarm
     park(me)
 
 
-def park_until(me: "Fiber", why: Why, timeout: float) -> Any:
-    """Park for at most `timeout` seconds, for the `why` it has. Raises TimeoutError."""
-    timers = me.kernel.timers
-    expiry = Expiry(me, why, timeout)
-    timers.add(me.kernel.now() + timeout, expiry)
+def park_until(me: "Fiber", expiry: Expiry) -> Any:
+    """Park for the `why` it has, until it expires. Raises TimeoutError."""
     try:
         return park(me)
     finally:

@@ -55,7 +55,7 @@ class Turn:
         """Let somebody else run: the whole act of giving way. Returns when the caller is run again."""
         self.left -= 1
         if self.left > 0 and self.ready:
-            self.ready.popleft().switch()
+            self._switch_to_next()
         else:
             self.end()
 
@@ -67,9 +67,17 @@ class Turn:
             now = self._now()
             if now - self._looked < LOOK_S:
                 self._stride_on(now)
-                ready.popleft().switch()
+                self._switch_to_next()
                 return
         self._hub.switch()
+
+    def _switch_to_next(self) -> None:
+        runner = self.ready.popleft()
+        try:
+            runner.switch()
+        except RecursionError:
+            self.ready.appendleft(runner)
+            raise
 
     def begin(self) -> None:
         """By the hub, which goes on to run somebody."""
