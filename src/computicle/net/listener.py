@@ -38,6 +38,7 @@ class Listener:
         self._port = port
         self._kernel = me.kernel
         self._path = path
+        self._server: Fiber | None = None  # who serves it, until it is closed
 
     @property
     def address(self) -> Any:
@@ -79,6 +80,22 @@ class Listener:
             wire = me.kernel.finish_op(me, self._port.reading, self._port.accept, None)
         return Stream(wire, me)
 
+    def engage(self, me: Fiber) -> None:
+        """For `serve`: from now on its connections are for `me`, who closes it in the end.
+
+        Raises:
+            RuntimeError: it has another user, or belongs to another thread.
+        """
+        if me.kernel is not self._kernel:
+            raise RuntimeError("serve: this listener belongs to another thread: serve it there")
+        other = self._server or self._port.reading.waiter
+        if other is not None and not self._port.closed:
+            raise RuntimeError(
+                f"serve: fiber {other.name!r} has the connections of {self} already: one serve is enough for any number "
+                "of them, as limit= allows, and another handler needs a listener of its own"
+            )
+        self._server = me
+
     def close(self) -> None:
         """Stop listening. Never waits; closing twice does nothing more.
 
@@ -90,6 +107,7 @@ class Listener:
             self._close()
 
     def _close(self) -> None:
+        self._server = None
         self._port.unlink()
         self._port.close()
 

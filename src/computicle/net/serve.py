@@ -8,6 +8,8 @@ Rules:
   3. Running out of descriptors is waited out.
   4. Cancelled, it stops accepting at once; the handlers have `grace` seconds
      to finish, and are cancelled then. It returns when they have ended.
+  5. A connection gives its place back, and is closed, when its handler has
+     ended, or has turned out never to begin.
 
 Not here: accepting (listener.py), protocols.
 """
@@ -25,6 +27,7 @@ from computicle.scheduler.errors import Cancelled
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.interrupts import calls_out
 from computicle.scheduler.locks import Semaphore
+from computicle.scheduler.park import Opening
 from computicle.scheduler.scope import FreeScope, Scope
 from computicle.scheduler.timers import sleep_for
 from computicle.scheduler.word import entering
@@ -51,7 +54,7 @@ def serve(
 
     Args:
         handler: its error is logged, and ends only its own connection.
-        port_or_listener: a TCP port, or a Listener, which is closed in the end.
+        port_or_listener: a TCP port, or a Listener, which nobody else may use meanwhile, and which is closed in the end.
         host: where to listen, if a port was given.
         limit: how many handlers may be at work at once.
         grace: seconds the handlers have to finish, once this is cancelled.
@@ -60,6 +63,7 @@ def serve(
         Cancelled: as it should; it never returns otherwise.
         ClosedError: somebody has closed the listener.
         OSError: it cannot listen.
+        RuntimeError: the listener is being served already, or belongs to another thread. It stays open.
     """
     checked_callable("serve", "handler", handler)
     grace = checked_seconds("serve", "grace", grace)
@@ -68,25 +72,35 @@ def serve(
     room = Semaphore(limit)
     me = entering()
     listener = port_or_listener if isinstance(port_or_listener, Listener) else listen(port_or_listener, host)
+    listener.engage(me)
     handlers = FreeScope(me.kernel)
-    streams: set[Stream] = set()
     try:
         with listener:
             while True:
                 room.acquire()
                 stream = _accept(me, listener)
-                streams.add(stream)
-                handlers.begin(_handle, (handler, stream, streams, room), {}, f"connection from {stream.remote}")
+                handlers.begin(_handle, (_Visit(stream, room), handler), {}, f"connection from {stream.remote}")
     finally:
-        try:
-            handlers.drain(me, grace=None if grace == math.inf else grace)
-        finally:
-            for stream in streams:  # of handlers cancelled before their first step
-                stream.close()
+        handlers.drain(me, grace=None if grace == math.inf else grace)
+
+
+class _Visit(Opening):
+    """A connection, and its place among those that are handled."""
+
+    __slots__ = ("room", "stream")
+
+    def __init__(self, stream: Stream, room: Semaphore) -> None:
+        self.stream = stream
+        self.room = room
+
+    def end(self) -> None:
+        self.stream.close()
+        self.room.release()
 
 
 @calls_out
-def _handle(handler: Callable[[Stream], Any], stream: Stream, streams: set[Stream], room: Semaphore) -> None:
+def _handle(visit: _Visit, handler: Callable[[Stream], Any]) -> None:
+    stream = visit.stream
     try:
         with Scope():  # of its own: what it has spawned ends with it, and fails with it
             handler(stream)
@@ -98,9 +112,7 @@ def _handle(handler: Callable[[Stream], Any], stream: Stream, streams: set[Strea
         else:
             _log.exception("the handler of the connection from %s failed", stream.remote)
     finally:
-        stream.close()
-        streams.discard(stream)
-        room.release()
+        visit.end()
 
 
 def _is_disconnection(error: BaseException) -> bool:
