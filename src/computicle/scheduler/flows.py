@@ -100,6 +100,10 @@ def adopt(engine: Engine | None = None, ready: deque[Runner] | None = None) -> F
 def serve_flow(kernel: Kernel, main: Fiber, *, sigterm: bool = True) -> None:
     """Let a new kernel serve this thread from now on."""
     kernel.main = main
+    # The hub begins now, where the stack is still low, for all carriers are made on top of it. And it begins here, not
+    # in a constructor, which lies deeper in C: a daemon thread that the exit cuts off there (up to CPython 3.13 its
+    # stack is unwound) would find that others have written over what lies below.
+    kernel.hub.switch()
     kernel.interrupts.install(sigterm=sigterm)
     watch_thread()
 

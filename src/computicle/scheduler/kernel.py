@@ -67,13 +67,12 @@ class Kernel:
         self.crew = Crew(self._carry)
         self.locals: dict[Fiber, dict[Any, dict[str, Any]]] = {}  # of the fibers that use a FiberLocal
         self.hooks: Observing | None = None  # set while somebody looks on (hooks.py)
-        self.hub.switch()
 
     # Turns.
 
     def _work(self) -> None:
         """The hub: entered at the end of a turn, to give a fiber a new carrier, or to end one that never begins."""
-        self.hub.give_back()  # it began early, where the stack is still low: all carriers are made on top of it
+        self.hub.give_back()  # to who began it (flows.py)
         while True:
             fiber, self._unborn = self._unborn, None
             if fiber is not None:
