@@ -1,5 +1,6 @@
 """Words that wait several times: what comes between two of their waits, on every engine."""
 
+import errno
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from computicle import *
 from computicle.scheduler.flows import run_apart
 from tests.conftest import WarpedReadiness, World
+from tests.contract.helpers import turns
 from tests.contract.test_streams import much, pair, parked
 
 
@@ -122,6 +124,24 @@ def test_a_connect_to_a_full_backlog_that_is_cancelled_between_two_pauses_ends(t
                 refused(late)
 
     run_apart(WarpedReadiness(), None, main, (), {})
+
+
+def test_a_server_without_descriptors_that_is_cancelled_does_not_wait_for_some() -> None:
+    def exhausted(_argument: None) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    def main() -> None:
+        listener = listen(0)
+        server = spawn(serve, lambda stream: None, listener)
+        parked(server, "a connection to")
+        listener._port.reading.attempt = exhausted
+        with socket.create_connection(("127.0.0.1", listener.port)):
+            woken(World("readiness"), server)
+            server.cancel()
+            turns()
+            assert server.done
+
+    run(main)
 
 
 # Errors.

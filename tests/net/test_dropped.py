@@ -419,3 +419,23 @@ def main():
 kernelless, simulated = {where == "in a thread without a kernel"}, {where == "in a simulation"}
 simulate(main) if simulated else run(main)
 """) == (0, ["child", "undisturbed"], "")
+
+
+def test_a_forked_child_that_ends_removes_no_path_of_its_parents() -> None:
+    assert ended("""
+import tempfile
+
+def fork():
+    if os.fork() == 0:
+        sys.exit()
+    os.wait()
+
+path = tempfile.mktemp()
+listener = listen(path=path)
+forking = threading.Thread(target=fork)
+forking.start()
+forking.join()
+say(os.path.exists(path))
+listener.close()
+say(os.path.exists(path))
+""") == (0, ["True", "False"], "")

@@ -166,6 +166,19 @@ def test_only_its_own_path_is_removed(tmp_path: Path) -> None:
     run(main)
 
 
+def test_a_path_is_removed_when_the_listener_ends_with_its_kernel(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    kept: list[Listener] = []
+
+    def main() -> None:
+        kept.append(listen(path=path))
+        assert path.exists()
+
+    run_apart(ReadinessEngine(), None, main, (), {})
+    assert kept[0].closed
+    assert not path.exists()
+
+
 def test_a_relative_path_is_removed_from_where_it_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def main() -> None:
         monkeypatch.chdir(tmp_path)

@@ -119,6 +119,9 @@ class ReadinessEngine:
 
     def close(self) -> None:
         self._threads.close()
+        for wire in [*self._wires.values()]:
+            if isinstance(wire, SocketPort):
+                wire.unlink()
         self.abandon()
 
     def abandon(self) -> None:

@@ -3,7 +3,8 @@
 Rules:
   1. A connection is handed to one fiber, and to none that was called off.
   2. A Unix-domain path that we made is removed when the listener is closed,
-     unless somebody else has put something there meanwhile.
+     dropped or left open until its kernel ends, unless somebody else has put
+     something there meanwhile.
 
 Not here: what to do with streams (serve.py).
 """

@@ -27,7 +27,7 @@ from computicle.scheduler.errors import Cancelled
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.interrupts import calls_out
 from computicle.scheduler.locks import Semaphore
-from computicle.scheduler.park import Opening
+from computicle.scheduler.park import Opening, look_around
 from computicle.scheduler.scope import FreeScope, Scope
 from computicle.scheduler.timers import sleep_for
 from computicle.scheduler.word import entering
@@ -133,4 +133,6 @@ def _accept(me: Fiber, listener: Listener) -> Stream:
             if not warned:
                 _log.warning("cannot accept on %s: %s; trying again until it works", listener.address, error)
                 warned = True
+        if me.credit <= 0:
+            look_around(me)  # it may have waited for the connection already
         sleep_for(me, EXHAUSTED_PAUSE_S)
