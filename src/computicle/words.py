@@ -84,6 +84,8 @@ __all__ = [
     "yield_",
 ]
 
+MANY = 2.0**53  # beats; with more, one more makes no difference to a float
+
 T = TypeVar("T")
 
 # Runs and fibers.
@@ -264,8 +266,9 @@ def _on_beat(fn: Callable[[], Any], period: float, start: float) -> None:
     beat = 1
     while True:
         fn()
-        # At least the next one: the quotient may come out a hair too small, and this one would come twice.
-        beat = max(beat, math.floor((me.kernel.now() - start) / period)) + 1
+        # At least the next one: the quotient may come out a hair too small, and this one would come twice. With a
+        # period next to nothing it may come out infinite, too.
+        beat = max(beat, math.floor(min((me.kernel.now() - start) / period, MANY))) + 1
         entering()
         sleep_for(me, max(0.0, start + beat * period - me.kernel.now()))
 

@@ -98,6 +98,18 @@ class TestErrors:
         with raises_group(error):
             world.run(main)
 
+    def test_its_traceback_does_not_grow_with_each_joiner(self, world: World) -> None:
+        def main() -> None:
+            fiber = spawn(fail, ValueError())
+            traces: list[list[str]] = []
+            for _ in range(3):
+                with pytest.raises(ValueError) as caught:
+                    fiber.join()
+                traces.append([entry.name for entry in caught.traceback])
+            assert traces[0] == traces[1] == traces[2]
+
+        world.run(main)
+
     def test_the_traceback_begins_in_the_programs_own_code(self, world: World) -> None:
         def main() -> None:
             fiber = spawn(fail, ValueError())

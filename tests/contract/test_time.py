@@ -246,6 +246,16 @@ class TestPeriodic:
             else:
                 assert then == number + math.ceil(pause)
 
+    def test_a_period_next_to_nothing(self) -> None:
+        def main() -> None:
+            calls: list[int] = []
+            beat = periodic(lambda: sleep(0.1) or calls.append(1), 5e-324)
+            sleep(1.05)
+            beat.cancel()
+            assert len(calls) == 10
+
+        simulate(main)
+
     def test_in_one_fiber(self, world: World) -> None:
         seen: set[Fiber] = set()
 

@@ -110,6 +110,21 @@ def test_fibers_that_wait_from_the_start_are_told_at_once(world: World) -> None:
     world.run(main)
 
 
+def test_nothing_is_kept_of_fibers_that_were_ready_before(world: World) -> None:
+    def main() -> None:
+        spawn(int, name="ready")
+        waiting = delay(int, 1)
+        with recording():
+            hooks = current().kernel.hooks
+            assert hooks is not None
+            yield_()
+            assert hooks.told == {waiting}
+            sleep(2)
+            assert not hooks.told
+
+    world.run(main)
+
+
 def test_one_that_never_begins_is_never_running(world: World) -> None:
     def main() -> None:
         with recording() as recorder:

@@ -155,8 +155,12 @@ def test_fibers_scopes_and_waiters_of_another_thread_are_refused() -> None:
             check(lambda: channel.send(1), "fiber of another thread")
             check(lock.release, "only the fiber that holds it")
             check(channel.close, "fiber of another thread")
+            assert not channel.closed
             with pytest.raises(RuntimeError, match="lives in another thread"):
                 in_thread(fiber.cancel)  # a thread without a kernel
+            for region in (scope(), shield(), move_on_after(1)):
+                with pytest.raises(RuntimeError, match="belongs to another thread"):
+                    in_thread(region.__enter__)
         assert not fiber.done
         assert not receiver.done
         stop()

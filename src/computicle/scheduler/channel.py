@@ -19,6 +19,7 @@ from computicle.engine.op import ClosedError
 from computicle.scheduler.arguments import checked_timeout
 from computicle.scheduler.line import Line, Taken
 from computicle.scheduler.park import wake
+from computicle.scheduler.single import Single
 from computicle.scheduler.word import entering
 
 __all__ = ["Channel"]
@@ -26,7 +27,7 @@ __all__ = ["Channel"]
 T = TypeVar("T")
 
 
-class Channel(Generic[T]):
+class Channel(Single, Generic[T]):
     """A bounded first-in, first-out queue between fibers of one thread.
 
     Iterating receives until the channel is closed and empty. Its len() is how many values are on the way.
@@ -90,9 +91,9 @@ class Channel(Generic[T]):
         Senders that wait for room are told with ClosedError.
         """
         if not self.closed:
-            self.closed = True
             self._senders.raise_all(lambda: ClosedError("the channel was closed before there was room"))
             self._receivers.raise_all(lambda: ClosedError("the channel is closed and empty"))
+            self.closed = True  # only now: in another thread than theirs that was an error
 
     def take(self) -> Taken | None:
         """For select: a value, if there is one now. Raises ClosedError."""

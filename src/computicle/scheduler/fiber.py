@@ -19,7 +19,7 @@ there is to wait for (line.py, timers.py, ...).
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context
-from types import CodeType
+from types import CodeType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from computicle.scheduler.arguments import checked_timeout, name_of
@@ -61,6 +61,7 @@ class Fiber(Region):
         "runner",
         "scope",
         "swallowed",
+        "trace",
         "value",
         "why",
     )
@@ -75,6 +76,7 @@ class Fiber(Region):
     why: Why | None
     value: Any
     error: BaseException | None
+    trace: TracebackType | None  # the error's, as the fiber ended; set by failing
     # What it runs, and in what surroundings.
     fn: Callable[..., Any]
     args: tuple[Any, ...]
@@ -103,7 +105,7 @@ class Fiber(Region):
     @property
     def where(self) -> str:
         """The file and line where it stands, innermost outside this library."""
-        frame = None if self.done else frame_of(self.runner)
+        innermost = frame = None if self.done else frame_of(self.runner)
         while frame is not None:
             if not frame.f_globals.get("__name__", "").startswith("computicle."):
                 return f"{frame.f_code.co_filename}:{frame.f_lineno}"
@@ -112,6 +114,8 @@ class Fiber(Region):
             code: CodeType | None = getattr(fn, "__code__", None)
             if code is not None and not (fn.__module__ or "").startswith("computicle."):
                 return f"{code.co_filename}:{code.co_firstlineno}"
+        if innermost is not None:  # a word that was spawned itself
+            return f"{innermost.f_code.co_filename}:{innermost.f_lineno}"
         return "(not started)"
 
     def join(self, timeout: float | None = None) -> Any:
@@ -169,7 +173,7 @@ class Fiber(Region):
         if isinstance(self.error, Cancelled):
             raise FiberCancelled(f"fiber {self.name!r} was cancelled")
         try:
-            raise self.error
+            raise self.error.with_traceback(self.trace)  # without the lines of those who were told before
         finally:
             del self  # as in join
 

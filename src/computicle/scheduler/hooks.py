@@ -166,7 +166,8 @@ def _observe(kernel: Kernel) -> Observing:
     observing.kernel = kernel
     observing.plain = plain
     observing.attached = ()
-    observing.told = {fiber for fiber in kernel.alive() if fiber.runner is fiber}
+    queued = set(plain)
+    observing.told = {fiber for fiber in kernel.alive() if fiber.runner is fiber and fiber not in queued}
     observing.last = here().fiber
     observing.extend(plain)
     plain.clear()

@@ -26,8 +26,9 @@ from computicle.engine.op import Engine, Op
 from computicle.scheduler.carrier import Carrier, here
 from computicle.scheduler.crew import Crew
 from computicle.scheduler.errors import Cancelled, Deadlock
-from computicle.scheduler.fiber import Fiber, new_fiber
+from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.interrupts import Interrupts, calls_out
+from computicle.scheduler.nobody import make_nobody
 from computicle.scheduler.park import Opening, Runner, interrupt, park, wake
 from computicle.scheduler.predicates import Predicates, Watch
 from computicle.scheduler.region import is_doomed
@@ -59,7 +60,7 @@ class Kernel:
         self.free_scopes: dict[FreeScope, None] = {}
         self.interrupts = Interrupts(self)
         self.hub = Carrier(self._work)
-        self.nobody = self.hub.fiber = self._make_nobody()
+        self.nobody = self.hub.fiber = make_nobody(self)
         self.turn = Turn(self)
         self._unborn: Fiber | None = None  # to be given a new carrier by the hub, or to be ended
         self._pending: BaseException | None = None  # an interruption that waits for the main fiber to wait
@@ -217,7 +218,8 @@ class Kernel:
             if isinstance(error, Cancelled):
                 fiber.error = error.with_traceback(None)  # nobody sees it, and its frames hold the fiber
             else:
-                fiber.error = error.with_traceback(trace.tb_next if trace is not None else None)  # without _carry's
+                fiber.trace = trace.tb_next if trace is not None else None  # without _carry's line
+                fiber.error = error.with_traceback(fiber.trace)
                 if isinstance(error, (SystemExit, KeyboardInterrupt)):
                     self.interrupt_main(error)  # a fiber wants the program to end
                 elif not fiber.is_awaited():
@@ -323,27 +325,6 @@ class Kernel:
         self.crew.close()
         self.hub.kill()
         self.engine.close()
-
-    def _make_nobody(self) -> Fiber:
-        """Who runs while the kernel does: may not wait, and belongs nowhere."""
-        nobody = new_fiber(self, None, _kernel_itself, (), None, "the kernel", None)  # type: ignore[arg-type]
-        nobody.why = _Inside()
-        nobody.limit = nobody.credit = 0
-        return nobody
-
-
-class _Inside:
-    """What the kernel is said to wait for, so that words that wait refuse to."""
-
-    def call_off(self, _fiber: Fiber) -> None:
-        raise AssertionError("the kernel does not wait")
-
-    def __str__(self) -> str:
-        return "whatever comes next"
-
-
-def _kernel_itself() -> None:
-    raise AssertionError("the kernel is not run as a fiber")
 
 
 def _leaving(fibers: list[Fiber]) -> Iterator[Scope]:

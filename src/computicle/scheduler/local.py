@@ -9,11 +9,12 @@ Not here: context variables (contextvars, inherited by spawn).
 from typing import Any
 
 from computicle.scheduler.flows import running
+from computicle.scheduler.single import Single
 
 __all__ = ["FiberLocal"]
 
 
-class FiberLocal:
+class FiberLocal(Single):
     """Like threading.local, for fibers: every fiber sees its own attributes, none at first."""
 
     def _attributes(self) -> dict[str, Any]:

@@ -19,12 +19,13 @@ from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.flows import running
 from computicle.scheduler.line import Line
 from computicle.scheduler.park import wake
+from computicle.scheduler.single import Single
 from computicle.scheduler.word import entering
 
 __all__ = ["Lock", "Semaphore"]
 
 
-class Semaphore:
+class Semaphore(Single):
     """At most `n` fibers at once. A context manager.
 
     Args:
@@ -79,7 +80,7 @@ class Semaphore:
         return f"<Semaphore {self._free} of {self._n} free, {len(self._line.fibers)} waiting>"
 
 
-class Lock:
+class Lock(Single):
     """One fiber at a time. A context manager; not re-entrant."""
 
     def __init__(self) -> None:

@@ -56,7 +56,7 @@ __all__ = [
 ]
 
 CREDIT = 64  # words a fiber may complete in a row before it gives way
-SWALLOWED_MAX = 100  # cancellations ignored before we say so
+SWALLOWED_MAX = 100  # cancellations ignored before we say so, once
 
 _log = logging.getLogger("computicle")
 
@@ -158,7 +158,7 @@ def look_around(me: "Fiber") -> None:
     """
     if being_asked(me):
         raise RuntimeError(
-            "a predicate may not wait, nor may a hook, nor a signal handler in the kernel "
+            "a predicate may not wait, nor may a hook, a finaliser or a signal handler that the kernel runs "
             f"(waiting for {me.waits_for or 'its turn'})"
         )
     if not me.kernel.has_pending(me):
@@ -167,7 +167,7 @@ def look_around(me: "Fiber") -> None:
         raise me.kernel.take_pending()
     if me.doomed():
         me.swallowed = getattr(me, "swallowed", 0) + 1
-        if me.swallowed % SWALLOWED_MAX == 0:
+        if me.swallowed == SWALLOWED_MAX:
             _report_swallowed(me)
         raise Cancelled
     me.credit = me.limit

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, cast
 from computicle.scheduler.carrier import here
 from computicle.scheduler.errors import Cancelled
 from computicle.scheduler.park import check_room, interrupt
+from computicle.scheduler.single import Single
 
 if TYPE_CHECKING:
     from computicle.scheduler.fiber import Fiber
@@ -39,7 +40,7 @@ def is_doomed(region: "Region | None") -> bool:
     return False
 
 
-class Region:
+class Region(Single):
     """The common part of fibers, scopes, deadlines and shields."""
 
     __slots__ = ("cancelled", "outer", "shielding")

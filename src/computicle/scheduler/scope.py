@@ -22,7 +22,7 @@ from contextvars import copy_context
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from computicle.scheduler.carrier import fiber_here, here
+from computicle.scheduler.carrier import fiber_here
 from computicle.scheduler.errors import Cancelled
 from computicle.scheduler.fiber import Fiber, new_fiber
 from computicle.scheduler.park import being_asked, check_room, look_around, park
@@ -48,6 +48,13 @@ class Due(Timer):
 
     def fire(self) -> None:
         self._region.cancel()
+
+
+def _host() -> Fiber:
+    me = fiber_here()
+    if me is None:
+        raise RuntimeError("this belongs to another thread: make it in the thread that enters it")
+    return me
 
 
 class Hosted(Region):
@@ -112,7 +119,7 @@ class Scope(Hosted):
         self.leaving = False  # its host waits, or has waited, for the fibers
 
     def __enter__(self) -> Self:
-        me = here().fiber
+        me = _host()
         if being_asked(me):
             look_around(me)  # raises: leaving a scope waits
         self.enter(me)
@@ -292,7 +299,7 @@ class Deadline(Hosted):
         self.expired = False  # True once the deadline has cut something short
 
     def __enter__(self) -> Self:
-        me = here().fiber
+        me = _host()
         kernel = me.kernel
         due = kernel.now() + self.seconds
         self.enter(me)
@@ -337,7 +344,7 @@ class Shield(Hosted):
     __slots__ = ()
 
     def __enter__(self) -> Self:
-        me = here().fiber
+        me = _host()
         self.shielding = True
         self.enter(me)
         me.settle()

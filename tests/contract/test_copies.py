@@ -1,0 +1,31 @@
+"""What there is once cannot be copied or pickled: a twin would stand in nobody's line."""
+
+import copy
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from computicle import *
+from tests.conftest import World
+
+SINGLES: dict[str, Callable[[], Any]] = {
+    "Channel": lambda: Channel(1),
+    "Lock": Lock,
+    "Semaphore": lambda: Semaphore(1),
+    "FiberLocal": FiberLocal,
+    "Fiber": lambda: spawn(int),
+    "Scope": scope,
+    "Deadline": lambda: move_on_after(1),
+}
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+@pytest.mark.parametrize("single", SINGLES)
+def test_copies_are_refused(world: World, single: str, copied: Callable[[Any], Any]) -> None:
+    def main() -> None:
+        with pytest.raises(TypeError, match=f"a {single} cannot be copied or pickled"):
+            copied(SINGLES[single]())
+
+    world.run(main)
