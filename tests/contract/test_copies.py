@@ -29,3 +29,14 @@ def test_copies_are_refused(world: World, single: str, copied: Callable[[Any], A
             copied(SINGLES[single]())
 
     world.run(main)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_of_streams_and_listeners_too(world: World, copied: Callable[[Any], Any]) -> None:
+    def main() -> None:
+        with listen(0) as listener, connect("127.0.0.1", listener.port) as stream:
+            for single in (listener, stream):
+                with pytest.raises(TypeError, match="cannot be copied or pickled"):
+                    copied(single)
+
+    world.run(main)

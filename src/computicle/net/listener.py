@@ -19,6 +19,7 @@ from computicle.engine.op import Address, ClosedError, Port
 from computicle.net.names import addresses_of, checked_path, checked_port, with_address
 from computicle.net.stream import Stream, close_dropped
 from computicle.scheduler.fiber import Fiber
+from computicle.scheduler.single import Single
 from computicle.scheduler.word import entering
 
 __all__ = ["Listener", "listen"]
@@ -26,7 +27,7 @@ __all__ = ["Listener", "listen"]
 BACKLOG = 1024  # connections the system keeps for us until we accept; it may cap this (net.core.somaxconn)
 
 
-class Listener:
+class Listener(Single):
     """A place where connections arrive. A context manager; iterating accepts until it is closed.
 
     One that is dropped without having been closed is closed then, with a ResourceWarning.

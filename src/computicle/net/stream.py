@@ -26,6 +26,7 @@ from computicle.engine.op import ClosedError, Wire
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.kernel import Kernel
 from computicle.scheduler.park import look_around
+from computicle.scheduler.single import Single
 from computicle.scheduler.word import entering
 
 __all__ = ["IncompleteRead", "LineTooLong", "Stream", "close_dropped"]
@@ -57,7 +58,7 @@ class IncompleteRead(EOFError):
         return f"the stream ended after {len(self.partial)} of {self.wanted} bytes"
 
 
-class Stream:
+class Stream(Single):
     """A connection: bytes in both directions. A context manager that closes it.
 
     Iterating gives lines, with their ends, until the other side has sent its last.
