@@ -99,7 +99,7 @@ class Kernel:
         """It was cancelled before its first step: end it, and let the next one run."""
         if fiber.args and isinstance(fiber.args[0], Opening):
             fiber.args[0].end()
-        self.finish(fiber, None, Cancelled())
+        self.fail(fiber, Cancelled())
         self.turn.left -= 1
         if self.turn.left > 0 and self.ready:
             self.ready.popleft().switch()
@@ -173,29 +173,52 @@ class Kernel:
     def _carry(self) -> None:
         """What a carrier runs: one fiber after the other."""
         carrier = here()
-        ready, turn, idle, nobody = self.ready, self.turn, self.crew.idle, self.nobody
-        while (fiber := carrier.fiber) is not nobody:
-            args = fiber.args
+        ready, turn, idle, nobody, locals_ = self.ready, self.turn, self.crew.idle, self.nobody, self.locals
+        # `while True`, because a loop that ends in a conditional jump is never specialised by CPython 3.11.
+        while True:
+            fiber = carrier.fiber
+            if fiber is nobody:
+                return
+            fn, args = fiber.fn, fiber.args
             try:
                 # Calls without a star take no C frame: quicker to switch, and half a KiB smaller while parked.
                 if fiber.kwargs is not None:
-                    value = fiber.fn(*args, **fiber.kwargs)
+                    value = fn(*args, **fiber.kwargs)
                 elif not args:
-                    value = fiber.fn()
+                    value = fn()
                 elif len(args) == 1:
-                    value = fiber.fn(args[0])
+                    value = fn(args[0])
                 elif len(args) == 2:
-                    value = fiber.fn(args[0], args[1])
+                    value = fn(args[0], args[1])
                 else:
-                    value = fiber.fn(*args)
+                    value = fn(*args)
             except BaseException as error:
-                self.finish(fiber, None, error)
+                self.fail(fiber, error)
             else:
-                self.finish(fiber, value, None)
-                del value
+                # As in `fail`, but written out, which saves 0.15 of the 2.5 us of spawn and join (bench/spawning.py).
+                fiber.done = True
+                fiber.value = value
+                scope: Scope = fiber.outer  # type: ignore[assignment]
+                del scope.fibers[fiber]
+                fiber.args = ()
+                fiber.kwargs = fiber.context = None
+                if locals_:
+                    locals_.pop(fiber, None)
+                del fiber.runner, fiber.region
+                joiner = fiber.joiners
+                if joiner is not None:
+                    if type(joiner) is Fiber:
+                        fiber.joiners = joiner.why = None
+                        joiner.ready.append(joiner.runner)
+                    else:
+                        fiber.tell()
+                    del joiner
+                if scope.leaving and not scope.fibers and scope.host.why is scope:
+                    wake(scope.host)
+                del value, scope
             carrier.fiber = nobody
             carrier.gr_context = None
-            del fiber, args
+            del fiber, fn, args
             idle.append(carrier)
             turn.left -= 1
             if turn.left > 0 and ready:
@@ -203,27 +226,26 @@ class Kernel:
             else:
                 turn.end()
 
-    def finish(self, fiber: Fiber, value: Any, error: BaseException | None) -> None:
-        """It has ended: keep its outcome, tell who waits, let go of the rest."""
+    def fail(self, fiber: Fiber, error: BaseException) -> None:
+        """It has ended with an error: keep it, tell who waits, let go of the rest."""
         fiber.done = True
-        fiber.value = value
+        fiber.value = None
         scope: Scope = fiber.outer  # type: ignore[assignment]
         del scope.fibers[fiber]
         fiber.args = ()
         fiber.kwargs = fiber.context = None
         if self.locals:
             self.locals.pop(fiber, None)
-        if error is not None:
-            trace = error.__traceback__
-            if isinstance(error, Cancelled):
-                fiber.error = error.with_traceback(None)  # nobody sees it, and its frames hold the fiber
-            else:
-                fiber.trace = trace.tb_next if trace is not None else None  # without _carry's line
-                fiber.error = error.with_traceback(fiber.trace)
-                if isinstance(error, (SystemExit, KeyboardInterrupt)):
-                    self.interrupt_main(error)  # a fiber wants the program to end
-                elif not fiber.is_awaited():
-                    scope.failed(fiber, error)
+        trace = error.__traceback__
+        if isinstance(error, Cancelled):
+            fiber.error = error.with_traceback(None)  # nobody sees it, and its frames hold the fiber
+        else:
+            fiber.trace = trace.tb_next if trace is not None else None  # without _carry's line
+            fiber.error = error.with_traceback(fiber.trace)
+            if isinstance(error, (SystemExit, KeyboardInterrupt)):
+                self.interrupt_main(error)  # a fiber wants the program to end
+            elif not fiber.is_awaited():
+                scope.failed(fiber, error)
         del fiber.runner, fiber.region  # they may be the fiber itself: circles, which only the collector would find
         if fiber.joiners is not None:
             fiber.tell()
