@@ -538,7 +538,7 @@ def race(*fns: Callable[[], T]) -> T:
         fns: functions, not calls; at least one.
 
     Raises:
-        Exception: the first error of any; the rest are cancelled.
+        Exception: the first error of any, also if it comes from the clean-up of one that has lost; the rest are cancelled.
     """
     _checked_functions("race", fns)
     if not fns:
