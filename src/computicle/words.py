@@ -248,8 +248,8 @@ def _first_alarm(
         fiber.why = _Forever()
     else:
         alarm = Alarm(fiber)
-        fiber.why = alarm
         me.kernel.timers.add(due, alarm)
+        fiber.why = alarm
     return fiber
 
 
@@ -608,5 +608,5 @@ def offload(fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     me = entering()
     context = copy_context()
     call = partial(outside_fibers, context.run, fn, *args, **kwargs)
-    me.why = me.kernel.engine.call(call, f"{name_of(fn)} on a helper thread", me)
-    return park(me)  # type: ignore[no-any-return]
+    op = me.kernel.engine.call(call, f"{name_of(fn)} on a helper thread", me)
+    return me.kernel.wait_for_op(me, op)  # type: ignore[no-any-return]

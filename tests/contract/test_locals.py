@@ -3,6 +3,8 @@
 from contextvars import ContextVar, copy_context
 from typing import Any
 
+import weakref
+
 import pytest
 
 from computicle import *
@@ -161,3 +163,17 @@ class TestContextVariables:
             assert context is None or variable not in context
 
         copy_context().run(simulate, main)
+
+
+def test_what_a_dropped_local_has_kept_is_let_go() -> None:
+    class Kept:
+        pass
+
+    def main() -> None:
+        local = FiberLocal()
+        local.kept = Kept()
+        kept = weakref.ref(local.kept)
+        del local
+        assert kept() is None
+
+    simulate(main)

@@ -81,7 +81,6 @@ def test_they_are_bounded_and_the_rest_wait_their_turn(crew: Crew) -> None:
     for _ in range(3):
         assert begun.acquire(timeout=HANG_S)
     assert crew.threads._threads == 3
-    assert crew.threads.busy()
     go.release(10)
     assert {crew.next() for _ in range(10)} == set(ops)
     assert most == 3
@@ -160,14 +159,18 @@ def test_a_call_withdrawn_before_its_turn_never_runs(crew: Crew) -> None:
     assert ran == []
 
 
-def test_a_call_given_up_does_not_count_as_busy(crew: Crew) -> None:
+def test_calls_given_up_do_not_pile_up(crew: Crew) -> None:
     go = threading.Event()
-    op = crew.call(lambda: go.wait(HANG_S))
-    assert crew.threads.busy()
-    op.call_off("somebody")
-    assert not crew.threads.busy()
+    stuck = [crew.call(lambda: go.wait(HANG_S)) for _ in range(3)]
+    for _ in range(1000):
+        crew.call(int).call_off("somebody")
+        assert len(crew.threads._calls) <= 6
+    kept = crew.call(lambda: "kept")
+    for _ in range(10):
+        crew.call(int).call_off("somebody")
     go.set()
-    crew.next()
+    ended = {crew.next() for _ in range(4)}
+    assert {*stuck, kept} <= ended | {crew.next() for _ in range(crew.finished.qsize())}
 
 
 def test_no_thread_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,7 +183,7 @@ def test_no_thread_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
         patch.setattr(threading.Thread, "start", start)
         with pytest.raises(RuntimeError, match="can't start"):
             crew.call(int)
-    assert not crew.threads.busy()
+    assert not crew.threads._calls
     assert crew.threads._threads == 0
     go = threading.Event()
     crew.call(lambda: go.wait(HANG_S))
@@ -208,23 +211,3 @@ def test_many_calls_through_few_threads() -> None:
     before = threading.active_count()
     run(main)
     assert threading.active_count() - before <= threads_module.THREADS_MAX
-
-
-def test_a_finished_call_is_never_nowhere() -> None:
-    """Between its end and its collection a call is under way, or finished: else the kernel would see a deadlock."""
-    from computicle.engine.readiness import ReadinessEngine
-
-    engine = ReadinessEngine()
-    op = Op(lambda: "a call")
-    op.waiter = "somebody"
-
-    class FinishingWhenAsked(Threads):
-        def busy(self) -> bool:
-            if op not in engine._finished:
-                engine._finish(op)
-            return False
-
-    engine._threads.close()
-    engine._threads = FinishingWhenAsked(engine._finish)
-    assert engine.busy()
-    engine.close()

@@ -329,3 +329,25 @@ say("going on")
     assert "fiber 'fail' failed, and nobody waits for it" in errors
     assert ", in fail" in errors
     assert errors.splitlines()[-1] == "ValueError: mine"
+
+
+def test_a_log_handler_that_waits_hurts_nobody() -> None:
+    """It may not wait where the kernel logs; what was to be logged is printed instead, and all goes on."""
+    status, lines, errors = ended("""
+import logging
+class Waiting(logging.Handler):
+    def emit(self, record):
+        sleep(0.01)
+logging.getLogger("computicle").addHandler(Waiting())
+def fail(number):
+    raise ValueError(number)
+for number in range(3):
+    spawn(fail, number)
+spawn(sleep, 0.01)
+sleep(0)
+say("going on")
+""")
+    assert (status, lines) == (0, ["going on"])
+    for number in range(3):
+        assert f"ValueError: {number}" in errors
+    assert "may not wait" in errors

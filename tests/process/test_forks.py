@@ -388,3 +388,17 @@ def main():
 
 {"run(main)" if inside_run else "main()"}
 """) == (0, ["42", "0", "[2, 4, 6]", "cleaned up in parent"], "")
+
+
+def test_a_child_keeps_what_is_local_to_the_fiber() -> None:
+    assert ended("""
+def main():
+    local = FiberLocal()
+    local.name = "mine"
+    pid = os.fork()
+    if pid == 0:
+        say(local.name)
+    else:
+        os.waitpid(pid, 0)
+spawn(main).join()
+""").lines == ["mine"]

@@ -200,3 +200,19 @@ run(main)
         status, lines, errors = child.end()
     assert (status, errors) == (0, "")
     assert "may not wait" in lines[0]
+
+
+@pytest.mark.parametrize(("number", "error"), [("SIGTERM", "SystemExit"), ("SIGINT", "KeyboardInterrupt")])
+def test_a_signal_while_run_begins(number: str, error: str) -> None:
+    assert ended(f"""
+import computicle.scheduler.scope as module
+check_room = module.check_room
+def strike():
+    module.check_room = check_room
+    signal.raise_signal(signal.{number})
+module.check_room = strike
+try:
+    run(lambda: sleep(3600))
+except BaseException as error:
+    say(type(error).__name__)
+""").lines == [error]

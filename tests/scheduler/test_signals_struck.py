@@ -88,13 +88,13 @@ class Scene:
     def hear(self) -> None:
         self.got += 1
 
-    def play(self, place: int, strike: Callable[["Scene"], None]) -> bool:
+    def play(self, place: int, strike: Callable[["Scene"], None], listening: bool) -> bool:
         """False: there are not so many places."""
         with Striker(place, lambda: strike(self)) as striker:
             with scope() as everybody:
                 waiting = [everybody.spawn(self.wait, timeout) for timeout in (None, 0.001)]
                 waiting.append(on_signal(self.hear, "s"))
-                listener = on_signal(self.hear, "s", every=True)
+                listener = on_signal(self.hear, "s", every=True) if listening else spawn(int)
                 doomed = everybody.spawn(self.wait, None)
                 yield_()
                 self.give_one()
@@ -111,9 +111,10 @@ class Scene:
         return striker.struck
 
 
+@pytest.mark.parametrize("listening", [True, False])
 @pytest.mark.parametrize("strike", [Scene.give_one, Scene.give_all])
-def test_every_signal_given_is_got_wherever_a_handler_strikes(strike: Callable[[Scene], None]) -> None:
+def test_every_signal_given_is_got_wherever_a_handler_strikes(strike: Callable[[Scene], None], listening: bool) -> None:
     for place in itertools.count(1):
-        if not simulate(Scene().play, place, strike):
+        if not simulate(Scene().play, place, strike, listening):
             break
     assert place > 100

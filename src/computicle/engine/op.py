@@ -113,6 +113,7 @@ class Engine(Protocol):
     """What the kernel needs. Owner thread only, but for `wake_up`."""
 
     now: Callable[[], float]
+    waiting: int  # how many wait for operations; the kernel counts, so that `busy` need not look for them
     process: int  # which has made it: in a forked child `abandon` alone may close anything
 
     def poll(self, timeout: float | None) -> deque[Op]:

@@ -46,7 +46,7 @@ class ReadinessEngine:
         self._finished: deque[Op] = deque()  # any thread appends
         self._asleep = False
         self._unsure = False  # a poll was cut short, so edges may have been dropped
-        self._busy_hint: SocketWire | SocketPort | None = None  # somebody waited on it last time, and mostly still does
+        self.waiting = 0
         self._bell, self._ear = socket.socketpair()
         self._bell.setblocking(False)
         self._ear.setblocking(False)
@@ -92,16 +92,7 @@ class ReadinessEngine:
         return finished
 
     def busy(self) -> bool:
-        hint = self._busy_hint
-        if hint is not None and (hint.reading.waiter is not None or hint.writing.waiter is not None):
-            return True
-        for wire in [*self._wires.values()]:
-            if wire.reading.waiter is not None or wire.writing.waiter is not None:
-                self._busy_hint = wire
-                return True
-        self._busy_hint = None
-        # In this order: a helper thread puts its call among the finished before it takes it from those under way.
-        return self._threads.busy() or bool(self._finished)
+        return self.waiting > 0 or bool(self._finished)
 
     def wake_up(self) -> None:
         try:
@@ -187,8 +178,6 @@ class ReadinessEngine:
     def _forget(self, wire: SocketWire | SocketPort) -> None:
         """It is being closed: closing unregisters it, and whoever waits on it is told."""
         self._wires.pop(wire.descriptor, None)
-        if self._busy_hint is wire:
-            self._busy_hint = None
         for op in (wire.reading, wire.writing):
             if op.waiter is not None:
                 op.error = ClosedError(f"closed while waiting for {op}")

@@ -46,6 +46,7 @@ class SimEngine:
         self.network = Network() if network is None else network
         self.time = 0.0
         self.now: Callable[[], float] = lambda: self.time
+        self.waiting = 0
         self.ports: dict[Any, SimPort] = {}
         self._finished: deque[Op] = deque()
         self._events: list[tuple[float, Any, Callable[[], None]]] = []  # a heap

@@ -8,8 +8,8 @@ terminal, a dead mount) must not hold up the end of the program.
 Rules:
   1. At most `threads_max` calls run at once; the others wait their turn.
   2. A call withdrawn before its turn never runs; one that runs is left to end
-     by itself, and its result is dropped.
-  3. Everything but `call`, `busy` and `close` happens on the helper threads,
+     by itself, and its result is dropped. Calls withdrawn do not pile up.
+  3. Everything but `call` and `close` happens on the helper threads,
      and only `finished` (a thread-safe append and a wake-up) reaches the owner.
 
 Not here: context variables and tracebacks (words.py), who waits (scheduler/).
@@ -63,24 +63,22 @@ class Threads:
         self._threads = 0  # under _lock
         self._idle = 0  # under _lock
         self._closed = False  # under _lock
-        self._under_way: set[Op] = set()  # the owner adds, a helper discards
+        self._purge_at = threads_max * 2  # with so many calls in line, those withdrawn are thrown out
 
     def call(self, fn: Callable[[], Any], label: str, waiter: Any) -> Op:
         """Run `fn` on a helper; the operation comes out of `finished`."""
         op = Op(lambda: label)
         op.waiter = waiter
-        self._under_way.add(op)
         with self._lock:
+            if len(self._calls) >= self._purge_at:
+                self._calls = deque(call for call in self._calls if call[0].waiter is not None)
+                self._purge_at = max(self._threads_max, len(self._calls)) * 2
             self._calls.append((op, fn))
             if self._idle >= len(self._calls):
                 self._lock.notify()
             elif self._threads < self._threads_max:
                 self._add_thread()
         return op
-
-    def busy(self) -> bool:
-        """True while a call that somebody waits for is under way."""
-        return any(op.waiter is not None for op in self._under_way.copy())
 
     def close(self) -> None:
         """Let idle threads end now, and busy ones after their call."""
@@ -97,7 +95,7 @@ class Threads:
         except RuntimeError:
             self._threads -= 1
             if self._threads == 0:
-                self._under_way.discard(self._calls.pop()[0])
+                self._calls.pop()
                 raise
 
     def _next(self) -> tuple[Op, Callable[[], Any]] | None:
@@ -124,5 +122,4 @@ class Threads:
                 except BaseException as error:
                     op.error = error
             self._finished(op)
-            self._under_way.discard(op)  # only now: in between it would be nowhere
             del job, op, fn

@@ -13,7 +13,6 @@ from typing import Any
 from computicle.engine.op import Address
 from computicle.engine.text import address_text
 from computicle.scheduler.fiber import Fiber
-from computicle.scheduler.park import park
 
 __all__ = ["addresses_of", "checked_path", "checked_port", "with_address"]
 
@@ -48,8 +47,7 @@ def addresses_of(me: Fiber, host: str, port: int, *, passive: bool) -> list[Addr
     engine = me.kernel.engine
     op = engine.call(lambda: engine.resolve(host, port, passive=passive), f"the addresses of {host!r}", me)
     try:
-        me.why = op
-        addresses: list[Address] = park(me)
+        addresses: list[Address] = me.kernel.wait_for_op(me, op)
     except socket.gaierror as error:
         raise socket.gaierror(error.errno, f"cannot resolve {host!r}: {error.strerror}") from error
     except ValueError as error:  # the codec for names refuses it, or there is a null character in it

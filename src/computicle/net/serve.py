@@ -27,6 +27,7 @@ from computicle.scheduler.errors import Cancelled
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.interrupts import calls_out
 from computicle.scheduler.locks import Semaphore
+from computicle.scheduler.log import log_error
 from computicle.scheduler.park import Opening, look_around
 from computicle.scheduler.scope import FreeScope, Scope
 from computicle.scheduler.timers import sleep_for
@@ -110,7 +111,7 @@ def _handle(visit: _Visit, handler: Callable[[Stream], Any]) -> None:
         if _is_disconnection(error):
             _log.info("connection from %s ended: %s", stream.remote, error)
         else:
-            _log.exception("the handler of the connection from %s failed", stream.remote)
+            log_error(error, "the handler of the connection from %s failed", stream.remote)
     finally:
         visit.end()
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["checked_callable", "checked_seconds", "checked_timeout", "name_of"]
+__all__ = ["checked_callable", "checked_seconds", "checked_timeout", "name_of", "shown"]
 
 
 def checked_seconds(word: str, name: str, seconds: Any) -> float:
@@ -38,6 +38,14 @@ def checked_callable(word: str, name: str, fn: Any) -> Callable[..., Any]:
     return fn  # type: ignore[no-any-return]
 
 
+def shown(value: object) -> str:
+    """repr(value), or something in its place if that fails."""
+    try:
+        return repr(value)
+    except Exception:
+        return f"<{type(value).__name__} whose repr fails>"
+
+
 def name_of(fn: Callable[..., Any]) -> str:
     """What to call a function in listings."""
-    return getattr(fn, "__qualname__", None) or repr(fn)
+    return getattr(fn, "__qualname__", None) or shown(fn)

@@ -9,7 +9,6 @@ Rules:
 Not here: open-ended groups (scope.py).
 """
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -17,12 +16,11 @@ from computicle.scheduler.arguments import name_of
 from computicle.scheduler.errors import FiberCancelled
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.interrupts import calls_out
+from computicle.scheduler.log import log_error
 from computicle.scheduler.park import look_around
 from computicle.scheduler.scope import Scope
 
 __all__ = ["gather_all", "race_all"]
-
-_log = logging.getLogger("computicle")
 
 
 class Crowd(Scope):
@@ -33,7 +31,7 @@ class Crowd(Scope):
 
     def failed(self, fiber: Fiber, error: BaseException) -> None:
         if self.errors:
-            _log.error("fiber %r failed after another one had", fiber.name, exc_info=error)
+            log_error(error, "fiber %r failed after another one had", fiber.name)
             return
         super().failed(fiber, error)
 
@@ -50,7 +48,7 @@ class Crowd(Scope):
     def settle_errors(self, error: BaseException | None, *, absorbed: bool) -> bool:
         if error is not None:  # Ctrl-C or Deadlock goes first
             for fiber_error in self.errors:
-                _log.error("a fiber failed, and the call was interrupted", exc_info=fiber_error)
+                log_error(fiber_error, "a fiber failed, and the call was interrupted")
         return absorbed
 
 

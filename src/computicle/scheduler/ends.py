@@ -13,7 +13,6 @@ Not here: how flows begin (flows.py), signals of the system (interrupts.py).
 """
 
 import atexit
-import logging
 import os
 import sys
 import threading
@@ -24,10 +23,9 @@ from computicle.scheduler.carrier import fiber_here, here, is_own_flow
 from computicle.scheduler.errors import Cancelled
 from computicle.scheduler.interrupts import EXIT_BY_SIGINT
 from computicle.scheduler.kernel import Kernel
+from computicle.scheduler.log import log_error
 
 __all__ = ["close_flow", "exit_status", "leave", "watch_thread"]
-
-_log = logging.getLogger("computicle")
 
 
 def close_flow() -> None:
@@ -54,7 +52,7 @@ def leave(kernel: Kernel, *, cancel: bool) -> BaseException | None:
     except (SystemExit, KeyboardInterrupt) as wish:
         return wish
     except BaseException as error:
-        _log.error("the fibers left at the end of the thread did not end well", exc_info=True)
+        log_error(error, "the fibers left at the end of the thread did not end well")
         return error
     finally:
         close_flow()

@@ -222,6 +222,8 @@ class Fiber(Region):
         """
         if not self.done:
             self.kernel.check_thread(f"fiber {self.name!r} lives in another thread: cancel it there")
+            if self is self.kernel.nobody:
+                raise RuntimeError("there is no fiber to cancel here, where the kernel runs (a finaliser or a hook)")
             super().cancel()
 
     def switch(self) -> None:

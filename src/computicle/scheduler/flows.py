@@ -15,7 +15,6 @@ Not here: scheduling (kernel.py), the ends of threads (ends.py), signals of
 the system (interrupts.py), the child's side of a fork (forks.py).
 """
 
-import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -29,7 +28,8 @@ from computicle.scheduler.errors import Cancelled, FiberCancelled
 from computicle.scheduler.fiber import Fiber, new_fiber
 from computicle.scheduler.interrupts import calls_out
 from computicle.scheduler.kernel import Kernel
-from computicle.scheduler.park import Runner
+from computicle.scheduler.log import log_error
+from computicle.scheduler.park import Runner, being_asked, look_around
 from computicle.scheduler.region import Region
 from computicle.scheduler.scope import FreeScope, Scope
 
@@ -46,8 +46,6 @@ __all__ = [
     "stop_run",
 ]
 
-_log = logging.getLogger("computicle")
-
 
 class BaseScope(FreeScope):
     """The implicit scope of a thread, which is left when the thread ends."""
@@ -55,7 +53,7 @@ class BaseScope(FreeScope):
     __slots__ = ()
 
     def failed(self, fiber: Fiber, error: BaseException) -> None:
-        _log.error("fiber %r failed, and nobody waits for it", fiber.name, exc_info=error)
+        log_error(error, "fiber %r failed, and nobody waits for it", fiber.name)
 
 
 class RunScope(Scope):
@@ -122,6 +120,8 @@ def run_main(main: Callable[..., Any] | None, args: tuple[Any, ...], kwargs: dic
     fresh = not hasattr(flow, "fiber")
     outside = running()
     kernel = outside.kernel
+    if being_asked(outside):
+        look_around(outside)  # raises: run waits
     if kernel.run_scope is not None:
         raise RuntimeError("run is running already in this thread: use spawn, or scope, inside it")
     if outside is not kernel.main:

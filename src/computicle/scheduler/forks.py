@@ -78,6 +78,8 @@ def _move(fiber: Fiber, kernel: Kernel) -> None:
         region = region.outer
     rehome(fiber, home, kernel.base)
     fiber.joiners = None  # they have been dropped
+    if fiber in old.locals:
+        kernel.locals[fiber] = old.locals.pop(fiber)
     fiber.kernel = kernel
     fiber.ready = kernel.ready
 

@@ -20,7 +20,6 @@ Rules:
 Not here: what tools make of it.
 """
 
-import logging
 from collections import deque
 from typing import Any
 
@@ -28,12 +27,11 @@ from computicle.scheduler.carrier import here
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.flows import running
 from computicle.scheduler.kernel import Kernel
+from computicle.scheduler.log import log_error
 from computicle.scheduler.park import Runner
 from computicle.scheduler.region import is_doomed
 
 __all__ = ["Hooks", "Observing", "attach", "detach"]
-
-_log = logging.getLogger("computicle")
 
 
 class Hooks:
@@ -145,8 +143,8 @@ class Observing(deque[Runner]):
             for hooks in self.attached:
                 try:
                     getattr(hooks, event)(fiber)
-                except Exception:
-                    _log.exception("hooks %r have failed, and are taken off", hooks)
+                except Exception as error:
+                    log_error(error, "hooks %r have failed, and are taken off", hooks)
                     _take_off(self.kernel, hooks)
         finally:
             flow.fiber = me

@@ -19,7 +19,7 @@ operating system (interrupts.py).
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from computicle.engine.op import Engine, Op
@@ -66,7 +66,7 @@ class Kernel:
         self._pending: BaseException | None = None  # an interruption that waits for the main fiber to wait
         self.told_to_end = False  # by SIGTERM, or by a SystemExit in some fiber
         self.crew = Crew(self._carry)
-        self.locals: dict[Fiber, dict[Any, dict[str, Any]]] = {}  # of the fibers that use a FiberLocal
+        self.locals: dict[Fiber, MutableMapping[Any, dict[str, Any]]] = {}  # of the fibers that use a FiberLocal
         self.hooks: Observing | None = None  # set while somebody looks on (hooks.py)
 
     # Turns.
@@ -99,7 +99,7 @@ class Kernel:
         """It was cancelled before its first step: end it, and let the next one run."""
         if fiber.args and isinstance(fiber.args[0], Opening):
             fiber.args[0].end()
-        self.fail(fiber, Cancelled())
+        self.fail(fiber, fiber.error or Cancelled())  # its predicate may have raised
         self.turn.left -= 1
         if self.turn.left > 0 and self.ready:
             self.ready.popleft().switch()
@@ -193,6 +193,7 @@ class Kernel:
                 else:
                     value = fn(*args)
             except BaseException as error:
+                carrier.fiber = nobody  # already: a handler of the program's own that logs the error may not wait
                 self.fail(fiber, error)
             else:
                 # As in `fail`, but written out, which saves 0.15 of the 2.5 us of spawn and join (bench/spawning.py).
@@ -212,10 +213,9 @@ class Kernel:
                         joiner.ready.append(joiner.runner)
                     else:
                         fiber.tell()
-                    del joiner
                 if scope.leaving and not scope.fibers and scope.host.why is scope:
                     wake(scope.host)
-                del value, scope
+                del value, scope, joiner
             carrier.fiber = nobody
             carrier.gr_context = None
             del fiber, fn, args
@@ -261,8 +261,16 @@ class Kernel:
         op.attempt = attempt
         op.argument = argument
         op.waiter = me
+        return self.wait_for_op(me, op)
+
+    def wait_for_op(self, me: Fiber, op: Op) -> Any:
+        """Wait for an operation that is under way."""
+        self.engine.waiting += 1
         me.why = op
-        return park(me)
+        try:
+            return park(me)
+        finally:
+            self.engine.waiting -= 1
 
     def check_thread(self, message: str) -> None:
         """Raise RuntimeError unless called in the owner's thread."""

@@ -7,6 +7,7 @@ Not here: context variables (contextvars, inherited by spawn).
 """
 
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from computicle.scheduler.flows import running
 from computicle.scheduler.single import Single
@@ -19,7 +20,7 @@ class FiberLocal(Single):
 
     def _attributes(self) -> dict[str, Any]:
         me = running()
-        attributes: dict[str, Any] = me.kernel.locals.setdefault(me, {}).setdefault(self, {})
+        attributes: dict[str, Any] = me.kernel.locals.setdefault(me, WeakKeyDictionary()).setdefault(self, {})
         return attributes
 
     def __getattr__(self, name: str) -> Any:

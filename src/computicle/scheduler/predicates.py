@@ -21,6 +21,7 @@ from contextvars import Context, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from computicle.scheduler.arguments import shown
 from computicle.scheduler.interrupts import calls_out
 from computicle.scheduler.park import Opening, arrive, check_room, interrupt, look_around, park, wake
 from computicle.scheduler.timers import Expiry, Timer
@@ -123,7 +124,7 @@ class Watch(Opening):
 
     def __str__(self) -> str:
         code = getattr(self.predicate, "__code__", None)
-        name = getattr(self.predicate, "__qualname__", repr(self.predicate))
+        name = getattr(self.predicate, "__qualname__", shown(self.predicate))
         return f"predicate {name} ({code.co_filename}:{code.co_firstlineno})" if code else f"predicate {name}"
 
 
@@ -171,6 +172,7 @@ class Predicates:
         self.beaten: list[Watch] = []  # their beat has come since the last sweep
         self._asked: list[Asked] | None = []  # who is asked in a sweep; None: to be made anew
         self._being_asked: list[Asked] = []  # by the sweep that is on
+        self._places: dict[Watch, int] | None = None  # in it, once somebody is called off
 
     def add(self, watch: Watch) -> None:
         """Ask it from now on. One that was found true and is no longer is asked again, in its old place."""
@@ -182,9 +184,11 @@ class Predicates:
     def discard(self, watch: Watch) -> None:
         if self.watches.pop(watch, None) is not None:
             self._asked = None
-            for place, asked in enumerate(self._being_asked):
-                if asked[2] is watch:  # a predicate has called another one off: it is asked no more
-                    self._being_asked[place] = (watch.fiber, _asked_no_more, watch)
+            if self._being_asked:  # a predicate has called it off, or it has raised: it is asked no more
+                if self._places is None:
+                    self._places = {asked[2]: place for place, asked in enumerate(self._being_asked)}
+                if watch in self._places:
+                    self._being_asked[self._places[watch]] = (watch.fiber, _asked_no_more, watch)
 
     def sweep(self, asker: "Carrier") -> None:
         """Ask each one, standing in for its fiber; wake those found true."""
@@ -211,6 +215,7 @@ class Predicates:
             except BaseException as error:
                 self._raised(watch, error)
         self._being_asked = []
+        self._places = None
 
     def _found(self, watch: Watch) -> None:
         fiber = watch.fiber

@@ -15,7 +15,6 @@ Not here: how cancelling spreads (region.py), what a fiber's end means to
 those who join it (fiber.py).
 """
 
-import logging
 import math
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Self
 from computicle.scheduler.carrier import fiber_here
 from computicle.scheduler.errors import Cancelled
 from computicle.scheduler.fiber import Fiber, new_fiber
+from computicle.scheduler.log import log_error
 from computicle.scheduler.park import being_asked, check_room, look_around, park
 from computicle.scheduler.region import Region, is_doomed
 from computicle.scheduler.timers import Timer
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from computicle.scheduler.kernel import Kernel
 
 __all__ = ["Deadline", "FailAfter", "FreeScope", "Scope", "Shield"]
-
-_log = logging.getLogger("computicle")
 
 
 class Due(Timer):
@@ -67,6 +65,7 @@ class Hosted(Region):
     def __init__(self) -> None:
         self.cancelled = False
         self.shielding = False
+        self.outer = None  # until it is entered
         self.open = False  # entered, and not yet left
 
     def host_fiber(self) -> Fiber | None:
@@ -186,7 +185,7 @@ class Scope(Hosted):
         if isinstance(error, (SystemExit, KeyboardInterrupt)):
             # In a group the exit status would be lost, and no `except KeyboardInterrupt` would see it.
             for fiber_error in errors:
-                _log.error("a fiber failed, and the program was told to end", exc_info=fiber_error)
+                log_error(fiber_error, "a fiber failed, and the program was told to end")
             return absorbed
         if not errors:
             return absorbed

@@ -2,7 +2,8 @@
 
 Rules:
   1. A signal reaches those who wait at that moment, and is not kept.
-  2. The longest waiter comes first.
+  2. The longest waiter comes first. A subscription that was given a value
+     waits anew, behind the others.
   3. A subscription waits all the time: what comes while its function runs is
      kept, up to a bound, and one more is an error for the giver, who is told
      before anybody has been woken.
@@ -19,6 +20,7 @@ from collections import OrderedDict, deque
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, cast
 
+from computicle.scheduler.arguments import shown
 from computicle.scheduler.park import Opening, park, wake
 from computicle.scheduler.timers import Expiry, park_until
 
@@ -54,7 +56,7 @@ class Waiters:
                 continue
 
     def __str__(self) -> str:
-        return f"signal {self.name!r}"
+        return f"signal {shown(self.name)}"
 
 
 class Subscription(Opening):
@@ -81,6 +83,9 @@ class Subscription(Opening):
         """Have the next value wake it. The caller parks it, unless it has not begun."""
         fiber.why = self
         self._fiber = fiber
+        if self._values and self._fiber is not None:  # given by a handler just before: it did not know whom to wake
+            self._fiber = None
+            wake(fiber)
 
     def next(self, me: "Fiber") -> Any:
         """The next value; waits for it."""
@@ -88,10 +93,7 @@ class Subscription(Opening):
             me.credit -= 1
         else:
             self.await_value(me)
-            if self._values and me.why is self:  # given by a handler just before: it did not know whom to wake
-                self._fiber = me.why = None
-            else:
-                park(me)
+            park(me)
         return self.take()
 
     def take(self) -> Any:
@@ -150,8 +152,8 @@ class Signals:
         if timeout is None:
             self.stand(name, me)
             return park(me)
-        expiry = Expiry(me, self._waiters(name), timeout)
-        expiry.why = self.stand(name, me)
+        expiry = Expiry(me, self._waiters(name), timeout)  # first: if there is no room for it, nobody stands in line
+        expiry.why = self.stand(name, me)  # once more: a handler may have had the name forgotten
         return park_until(me, expiry)
 
     def give_one(self, name: Hashable, value: Any) -> bool:
@@ -176,7 +178,8 @@ class Signals:
             return 0
         if waiters.subscriptions:
             return self._give_mixed(waiters, value)
-        line, waiters.line = waiters.line, OrderedDict()
+        nobody: OrderedDict[Fiber | Subscription, None] = OrderedDict()
+        line, waiters.line = waiters.line, nobody  # without a call in between, where a handler may strike
         self._names.pop(name, None)
         for waiter in cast("OrderedDict[Fiber, None]", line):
             # wake(), written out: 10,000 waiters at once are a promise (bench/signals.py).

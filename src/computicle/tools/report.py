@@ -5,7 +5,8 @@ script stood in each error, so this library's own lines are left out, in every
 error of a group and in every cause.
 
 Rules:
-  1. An error that has no line outside this library keeps all of its lines.
+  1. An error that has no line outside this library keeps all of its lines. A
+     group or a SyntaxError keeps none: they would say nothing.
   2. Ctrl-C is one line, SystemExit none.
 
 Not here: when to report (command.py), lists of fibers (scheduler/report.py).
@@ -47,12 +48,14 @@ def _text(error: BaseException, *, full: bool) -> str:
 
 
 def _cut(trace: TracebackException) -> None:
-    """Leave out our own lines, here and in all that belongs to it."""
-    kept = [line for line in trace.stack if not os.path.abspath(line.filename).startswith(_OURS)]
-    if kept:
-        trace.stack[:] = kept
-    elif trace.exceptions is not None:
-        trace.stack.clear()  # a group is made by the library, so that says nothing
-    for inner in (trace.__cause__, trace.__context__, *(trace.exceptions or ())):
-        if inner is not None:
-            _cut(inner)
+    """Leave out our own lines, here and in all that belongs to it. Without recursion: chains may be long."""
+    traces = [trace]
+    while traces:
+        trace = traces.pop()
+        kept = [line for line in trace.stack if not os.path.abspath(line.filename).startswith(_OURS)]
+        if kept:
+            trace.stack[:] = kept
+        elif trace.exceptions is not None or issubclass(trace.exc_type or Exception, SyntaxError):
+            trace.stack.clear()  # a group is made by the library, and a SyntaxError tells its own place: ours says nothing
+        inner = (trace.__cause__, trace.__context__, *(trace.exceptions or ()))
+        traces.extend(other for other in inner if other is not None)
