@@ -9,7 +9,6 @@ fiber, and the others run while it waits.
 Not here: how any of it works (scheduler/, net/). Each word is a few lines.
 """
 
-import inspect
 import math
 from collections.abc import Callable, Hashable
 from contextvars import copy_context
@@ -29,15 +28,22 @@ from computicle.scheduler.crowd import gather_all, race_all
 from computicle.scheduler.errors import Cancelled, Deadlock, FiberCancelled
 from computicle.scheduler.fiber import Fiber, new_fiber
 from computicle.scheduler.flows import adopt, run_main, running, stop_run
-from computicle.scheduler.interrupts import calls_out
 from computicle.scheduler.local import FiberLocal
 from computicle.scheduler.locks import Lock, Semaphore
-from computicle.scheduler.park import arrive, check_room, look_around, park
+from computicle.scheduler.park import look_around, park
 from computicle.scheduler.predicates import Watch
 from computicle.scheduler.scope import Deadline, FailAfter, Scope, Shield
 from computicle.scheduler.select import select_from
-from computicle.scheduler.signals import Subscription
-from computicle.scheduler.timers import Alarm, sleep_for
+from computicle.scheduler.standing import (
+    Forever,
+    at_moment,
+    at_predicate,
+    at_signal,
+    each_signal,
+    each_time_true,
+    on_beat,
+)
+from computicle.scheduler.timeouts import sleep_for
 from computicle.scheduler.word import entering
 
 __all__ = [
@@ -84,8 +90,6 @@ __all__ = [
     "yield_",
 ]
 
-MANY = 2.0**53  # beats; with more, one more makes no difference to a float
-
 T = TypeVar("T")
 
 # Runs and fibers.
@@ -98,11 +102,12 @@ def run(main: Callable[..., T] | None = None, *args: Any, **kwargs: Any) -> T | 
     until what was spawned before has ended.
 
     Returns:
-        main's value; None if the run was stopped before main had returned.
+        main's value; None without a main, or if the run was stopped before main had returned.
 
     Raises:
         ExceptionGroup: fibers failed and nobody waited for them; main's own error is among them.
         Exception: main's own error, if it is the only one.
+        FiberCancelled: main was cancelled, other than by `stop`.
         Deadlock: nothing can happen any more, and fibers still wait.
         KeyboardInterrupt, SystemExit: Ctrl-C; SIGTERM, or a fiber that wants the program to end.
         RuntimeError: called under another run, or in a fiber.
@@ -113,7 +118,9 @@ def run(main: Callable[..., T] | None = None, *args: Any, **kwargs: Any) -> T | 
 
 
 def stop() -> None:
-    """End the run: every fiber is cancelled. Never waits; the caller goes on to its next wait.
+    """End the run: every fiber is cancelled (the handlers of a `serve` once its grace is over).
+
+    Never waits; the caller goes on to its next wait.
 
     Raises:
         RuntimeError: there is no run.
@@ -201,7 +208,7 @@ def sleep(seconds: float) -> None:
     if seconds == 0:
         yield_()
     elif seconds == math.inf:
-        me.why = _Forever()
+        me.why = Forever()
         park(me)
     else:
         sleep_for(me, seconds)
@@ -215,7 +222,7 @@ def delay(fn: Callable[[], Any], seconds: float) -> Fiber:
     """
     checked_callable("delay", "fn", fn)
     seconds = checked_seconds("delay", "seconds", seconds)
-    return _first_alarm(running(), fn, seconds, _after_alarm, (fn,))
+    return at_moment(running(), fn, seconds)
 
 
 def periodic(fn: Callable[[], Any], seconds: float) -> Fiber:
@@ -234,53 +241,7 @@ def periodic(fn: Callable[[], Any], seconds: float) -> Fiber:
     seconds = checked_seconds("periodic", "seconds", seconds)
     if seconds == 0:
         raise ValueError("periodic: seconds must be more than zero")
-    me = running()
-    return _first_alarm(me, fn, seconds, _on_beat, (fn, seconds, me.kernel.now()))
-
-
-def _first_alarm(
-    me: Fiber, fn: Callable[..., Any], seconds: float, body: Callable[..., Any], args: tuple[Any, ...]
-) -> Fiber:
-    check_room()
-    due = me.kernel.now() + seconds
-    fiber = me.scope.make(body, args, {}, name_of(fn))
-    if due == math.inf:
-        fiber.why = _Forever()
-    else:
-        alarm = Alarm(fiber)
-        me.kernel.timers.add(due, alarm)
-        fiber.why = alarm
-    return fiber
-
-
-@calls_out
-def _after_alarm(fn: Callable[[], Any]) -> Any:
-    arrive(here().fiber)
-    return fn()
-
-
-@calls_out
-def _on_beat(fn: Callable[[], Any], period: float, start: float) -> None:
-    me = here().fiber
-    arrive(me)
-    beat = 1
-    while True:
-        fn()
-        # At least the next one: the quotient may come out a hair too small, and this one would come twice. With a
-        # period next to nothing it may come out infinite, too.
-        beat = max(beat, math.floor(min((me.kernel.now() - start) / period, MANY))) + 1
-        entering()
-        sleep_for(me, max(0.0, start + beat * period - me.kernel.now()))
-
-
-class _Forever:
-    """What a fiber waits for that sleeps until it is cancelled."""
-
-    def call_off(self, _fiber: Fiber) -> None:
-        """Nothing else would wake it."""
-
-    def __str__(self) -> str:
-        return "nothing: it sleeps until cancelled"
+    return on_beat(running(), fn, seconds)
 
 
 # Predicates.
@@ -319,7 +280,8 @@ def when(predicate: Callable[[], Any], fn: Callable[[], Any], *, every: float | 
     Returns:
         The Fiber: its value is fn's, its error the predicate's or fn's; cancel it to wait no more.
     """
-    return _on_predicate("when", predicate, fn, every, _once_true)
+    every = _checked_watch("when", predicate, fn, every)
+    return at_predicate(running(), predicate, fn, every)
 
 
 def whenever(predicate: Callable[[], Any], fn: Callable[[], Any], *, every: float | None = None) -> Fiber:
@@ -334,7 +296,14 @@ def whenever(predicate: Callable[[], Any], fn: Callable[[], Any], *, every: floa
     Returns:
         The Fiber: cancel it to end this.
     """
-    return _on_predicate("whenever", predicate, fn, every, _each_time_true)
+    every = _checked_watch("whenever", predicate, fn, every)
+    return each_time_true(running(), predicate, fn, every)
+
+
+def _checked_watch(word: str, predicate: object, fn: object, every: float | None) -> float | None:
+    checked_callable(word, "predicate", predicate)
+    checked_callable(word, "fn", fn)
+    return _checked_beat(word, every)
 
 
 def _checked_beat(word: str, every: float | None) -> float | None:
@@ -344,37 +313,6 @@ def _checked_beat(word: str, every: float | None) -> float | None:
     if every == 0:
         raise ValueError(f"{word}: every must be more than zero seconds")
     return every if every < math.inf else None
-
-
-def _on_predicate(
-    word: str, predicate: Callable[[], Any], fn: Callable[[], Any], every: float | None, body: Callable[..., Any]
-) -> Fiber:
-    checked_callable(word, "predicate", predicate)
-    checked_callable(word, "fn", fn)
-    every = _checked_beat(word, every)
-    me = running()
-    check_room()
-    fiber = me.scope.make(body, (), {}, name_of(fn))
-    watch = Watch(fiber, predicate, every)
-    fiber.args = (watch, fn)
-    watch.stand(fiber, fiber.context)
-    return fiber
-
-
-@calls_out
-def _once_true(watch: Watch, fn: Callable[[], Any]) -> Any:
-    watch.first(here().fiber)
-    return fn()
-
-
-@calls_out
-def _each_time_true(watch: Watch, fn: Callable[[], Any]) -> None:
-    me = here().fiber
-    watch.first(me)
-    while True:
-        fn()
-        yield_()
-        watch.wait(entering(), None)
 
 
 # Signals.
@@ -409,18 +347,7 @@ def on_signal(fn: Callable[..., Any], name: Hashable, *, every: bool = False) ->
     """
     checked_callable("on_signal", "fn", fn)
     _checked_name("on_signal", name)
-    me = running()
-    check_room()
-    takes = _takes_value(fn)
-    if every:
-        fiber = me.scope.make(_each_signal, (), {}, name_of(fn))
-        subscription = me.kernel.signals.subscribe(name)
-        fiber.args = (subscription, fn, takes)
-        subscription.await_value(fiber)
-    else:
-        fiber = me.scope.make(_one_signal, (fn, takes), {}, name_of(fn))
-        me.kernel.signals.stand(name, fiber)
-    return fiber
+    return (each_signal if every else at_signal)(running(), fn, name)
 
 
 def signal_one(name: Hashable, value: Any = None) -> bool:
@@ -454,39 +381,6 @@ def _checked_name(word: str, name: Hashable) -> None:
         hash(name)
     except TypeError:
         raise TypeError(f"{word}: name must be hashable, like a str, a number or a tuple; not {name!r}") from None
-
-
-def _takes_value(fn: Callable[..., Any]) -> bool:
-    try:
-        parameters = inspect.signature(fn).parameters.values()
-    except (TypeError, ValueError):
-        return False  # a built-in that does not tell
-    return any(
-        parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-        and parameter.default is parameter.empty
-        for parameter in parameters
-    )
-
-
-@calls_out
-def _one_signal(fn: Callable[..., Any], takes: bool) -> Any:
-    value = arrive(here().fiber)
-    return fn(value) if takes else fn()
-
-
-@calls_out
-def _each_signal(subscription: Subscription, fn: Callable[..., Any], takes: bool) -> None:
-    try:
-        arrive(here().fiber)
-        value = subscription.take()
-        while True:
-            if takes:
-                fn(value)
-            else:
-                fn()
-            value = subscription.next(entering())
-    finally:
-        subscription.end()
 
 
 # Scopes, deadlines, groups.
@@ -582,7 +476,7 @@ def select(*sources: Any, timeout: float | None = None) -> tuple[Any, Any]:
     if not sources:
         raise ValueError("select: at least one source is needed")
     for source in sources:
-        if not (hasattr(source, "take") and hasattr(source, "taking_line")):
+        if isinstance(source, type) or not (hasattr(source, "take") and hasattr(source, "taking_line")):
             raise TypeError(f"select: cannot take from {source!r}: give channels or fibers")
     timeout = checked_timeout("select", timeout)
     return select_from(entering(), sources, timeout)

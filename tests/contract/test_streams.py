@@ -136,7 +136,7 @@ def test_sending_nothing_sends_nothing(world: World, data: Any) -> None:
 def test_only_bytes_can_be_sent(world: World) -> None:
     def main() -> bytes:
         with pair() as (near, far):
-            with pytest.raises(TypeError, match="bytes-like object is required, not 'str'"):
+            with pytest.raises(TypeError, match="sendall: data must be bytes-like, not str: encode it"):
                 near.sendall("text")
             with pytest.raises(TypeError):
                 near.sendall(None)
@@ -273,7 +273,11 @@ def test_empty_reads(world: World) -> None:
         (lambda stream: stream.readline(-1), ValueError, "limit must be 1 or more, not -1"),
         (lambda stream: stream.recv_into(b"constant"), TypeError, "must be writable, and bytes is not"),
         (lambda stream: stream.recv_into(7), TypeError, "bytes-like"),
-        (lambda stream: stream.recv("7"), TypeError, "str"),
+        (lambda stream: stream.recv("7"), TypeError, "recv: n must be an int, not '7'"),
+        (lambda stream: stream.recv(1.5), TypeError, "recv: n must be an int, not 1.5"),
+        (lambda stream: stream.recv(True), TypeError, "recv: n must be an int, not True"),
+        (lambda stream: stream.readline("7"), TypeError, "readline: limit must be an int, not '7'"),
+        (lambda stream: stream.read_exactly(None), TypeError, "read_exactly: n must be an int, not None"),
     ],
 )
 def test_bad_arguments_of_reading(
@@ -595,9 +599,10 @@ def test_the_addresses_of_both_ends(world: World) -> None:
         (lambda: listen(0, path="/p"), TypeError, "listen: give port, or path, not both"),
         (lambda: listen(path=""), ValueError, "listen: path must not be empty"),
         (lambda: serve("handler", 0), TypeError, "serve: handler must be callable"),  # type: ignore[arg-type]
-        (lambda: serve(print, "80"), TypeError, "listen: port must be an int"),  # type: ignore[arg-type]
-        (lambda: serve(print, 0, limit=0), ValueError, "serve: limit must be an int, 1 or more, not 0"),
-        (lambda: serve(print, 0, limit=True), ValueError, "serve: limit must be an int, 1 or more"),
+        (lambda: serve(print, "80"), TypeError, "serve: port_or_listener must be a port"),  # type: ignore[arg-type]
+        (lambda: serve(print, 0, limit=0), ValueError, "serve: limit must be 1 or more, not 0"),
+        (lambda: serve(print, 0, limit=True), TypeError, "serve: limit must be an int, not True"),
+        (lambda: listen(path="/tmp/a\0b"), ValueError, "listen: path must not contain null characters"),
         (lambda: serve(print, 0, grace=-1), ValueError, "serve: grace must be zero or more"),
     ],
 )

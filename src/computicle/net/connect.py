@@ -12,7 +12,7 @@ from computicle.net.names import addresses_of, checked_path, checked_port, with_
 from computicle.net.stream import Stream
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.park import look_around
-from computicle.scheduler.timers import sleep_for
+from computicle.scheduler.timeouts import sleep_for
 from computicle.scheduler.word import entering
 
 __all__ = ["connect"]

@@ -32,7 +32,10 @@ def checked_path(word: str, path: Any) -> str:
         raise TypeError(f"{word}: path must be a str or a path, not {path!r}")
     if not path:
         raise ValueError(f"{word}: path must not be empty")
-    return os.fsdecode(path)
+    text: str = os.fsdecode(path)
+    if "\0" in text[1:]:  # in front it makes the path an abstract one, on Linux
+        raise ValueError(f"{word}: path must not contain null characters: {text!r}")
+    return text
 
 
 def addresses_of(me: Fiber, host: str, port: int, *, passive: bool) -> list[Address]:

@@ -7,7 +7,7 @@ Rules:
      holds the rest back.
   3. Running out of descriptors is waited out.
   4. Cancelled, it stops accepting at once; the handlers have `grace` seconds
-     to finish, and are cancelled then. It returns when they have ended.
+     to finish, and are cancelled then. It ends when they have.
   5. A connection gives its place back, and is closed, when its handler has
      ended, or has turned out never to begin.
 
@@ -22,7 +22,7 @@ from typing import Any
 
 from computicle.net.listener import Listener, listen
 from computicle.net.stream import Stream
-from computicle.scheduler.arguments import checked_callable, checked_seconds
+from computicle.scheduler.arguments import checked_callable, checked_count, checked_seconds
 from computicle.scheduler.errors import Cancelled
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.interrupts import calls_out
@@ -30,7 +30,7 @@ from computicle.scheduler.locks import Semaphore
 from computicle.scheduler.log import log_error
 from computicle.scheduler.park import Opening, look_around
 from computicle.scheduler.scope import FreeScope, Scope
-from computicle.scheduler.timers import sleep_for
+from computicle.scheduler.timeouts import sleep_for
 from computicle.scheduler.word import entering
 
 __all__ = ["serve"]
@@ -61,15 +61,16 @@ def serve(
         grace: seconds the handlers have to finish, once this is cancelled.
 
     Raises:
-        Cancelled: as it should; it never returns otherwise.
+        Cancelled: the only way it ends well.
         ClosedError: somebody has closed the listener.
         OSError: it cannot listen.
         RuntimeError: the listener is being served already, or belongs to another thread. It stays open.
     """
     checked_callable("serve", "handler", handler)
     grace = checked_seconds("serve", "grace", grace)
-    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
-        raise ValueError(f"serve: limit must be an int, 1 or more, not {limit!r}")
+    checked_count("serve", "limit", limit, 1)
+    if not isinstance(port_or_listener, (int, Listener)):
+        raise TypeError(f"serve: port_or_listener must be a port (an int) or a Listener, not {port_or_listener!r}")
     room = Semaphore(limit)
     me = entering()
     listener = port_or_listener if isinstance(port_or_listener, Listener) else listen(port_or_listener, host)

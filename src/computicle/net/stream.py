@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Any, NoReturn, Self
 
 from computicle.engine.op import ClosedError, Wire
+from computicle.scheduler.arguments import checked_count
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.kernel import Kernel
 from computicle.scheduler.park import look_around
@@ -47,6 +48,7 @@ class IncompleteRead(EOFError):
 
     Attributes:
         partial: those that had.
+        wanted: how many there should have been.
     """
 
     def __init__(self, partial: bytes, wanted: int) -> None:
@@ -107,8 +109,8 @@ class Stream(Single):
             RuntimeError: another fiber is reading from it, or it belongs to another thread.
         """
         me = entering()
-        if self._buffer or n < 1 or me.kernel is not self._kernel:
-            return self._take(me, n)
+        if self._buffer or n.__class__ is not int or n < 1 or me.kernel is not self._kernel:
+            return self._take(me, checked_count("recv", "n", n, 0))
         me.credit -= 1
         data = self._wire.recv(n)
         if data is None:
@@ -125,7 +127,7 @@ class Stream(Single):
             As recv.
         """
         me = entering()
-        view = _bytes_of(buffer)
+        view = _bytes_of("recv_into", "buffer", buffer)
         if view.readonly:
             raise TypeError(f"recv_into: buffer must be writable, and {type(buffer).__name__} is not")
         if self._buffer or not view or me.kernel is not self._kernel:
@@ -151,8 +153,7 @@ class Stream(Single):
             LineTooLong: no end of line in `limit` bytes; they stay unread.
             As recv. Interrupted, it has read nothing.
         """
-        if limit < 1:
-            raise ValueError(f"readline: limit must be 1 or more, not {limit}")
+        checked_count("readline", "limit", limit, 1)
         me = entering()
         end = self._buffer.find(b"\n", 0, limit)
         if end < 0:
@@ -170,8 +171,7 @@ class Stream(Single):
             IncompleteRead: the other side ended first; its `partial` has what had come.
             As recv. Interrupted, it has read nothing.
         """
-        if n < 0:
-            raise ValueError(f"read_exactly: n must be 0 or more, not {n}")
+        checked_count("read_exactly", "n", n, 0)
         me = entering()
         if len(self._buffer) < n:
             self._begin_reading(me)
@@ -192,6 +192,9 @@ class Stream(Single):
     def sendall(self, data: Any) -> None:
         """Send all of `data` (bytes-like). Waits while the other side is slow to take it.
 
+        Interrupted half-way, it cannot be taken back: nothing more can be sent
+        on this stream. Interrupted before the first byte, it has sent nothing.
+
         Raises:
             ConnectionError: the connection is broken.
             ClosedError: the stream is closed on this side, or its writing side has ended.
@@ -201,7 +204,7 @@ class Stream(Single):
         if me.kernel is not self._open_for:
             self._refuse(me)
         if type(data) is not bytes:
-            data = _bytes_of(data)
+            data = _bytes_of("sendall", "data", data)
         me.credit -= 1
         sent = self._wire.send(data)
         if sent != len(data):
@@ -284,8 +287,6 @@ class Stream(Single):
     def _take(self, me: Fiber, n: int) -> bytes:
         """Out of the buffer, at most `n` bytes."""
         self._check_reader(me)
-        if n < 0:
-            raise ValueError(f"recv: n must be 0 or more, not {n}")
         me.credit -= 1
         return self._cut(n)
 
@@ -365,9 +366,13 @@ def _take_in(wire: Wire, buffer: bytearray, count: int) -> bytes | None:
     return data
 
 
-def _bytes_of(data: Any) -> memoryview:
-    """The bytes of anything bytes-like, one by one."""
-    view = memoryview(data)
+def _bytes_of(word: str, name: str, data: Any) -> memoryview:
+    """The bytes of anything bytes-like, one by one. Raises TypeError."""
+    try:
+        view = memoryview(data)
+    except TypeError:
+        remedy = ": encode it" if isinstance(data, str) else ""
+        raise TypeError(f"{word}: {name} must be bytes-like, not {type(data).__name__}{remedy}") from None
     if view.nbytes == 0:
         return memoryview(bytearray())  # empty views cannot always be cast
     return view.cast("B")

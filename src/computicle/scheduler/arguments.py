@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["checked_callable", "checked_seconds", "checked_timeout", "name_of", "shown"]
+__all__ = ["checked_callable", "checked_count", "checked_seconds", "checked_timeout", "name_of", "shown"]
 
 
 def checked_seconds(word: str, name: str, seconds: Any) -> float:
@@ -29,6 +29,15 @@ def checked_timeout(word: str, timeout: Any) -> float | None:
         return None
     seconds = checked_seconds(word, "timeout", timeout)
     return seconds if seconds < math.inf else None
+
+
+def checked_count(word: str, name: str, count: Any, least: int) -> int:
+    """`count`, an int of `least` or more. Raises TypeError or ValueError."""
+    if not isinstance(count, int) or isinstance(count, bool):
+        raise TypeError(f"{word}: {name} must be an int, not {count!r}")
+    if count < least:
+        raise ValueError(f"{word}: {name} must be {least} or more, not {count}")
+    return count
 
 
 def checked_callable(word: str, name: str, fn: Any) -> Callable[..., Any]:

@@ -8,7 +8,7 @@ Rules:
   3. Closing stops sending. What is on the way can still be received; then
      receiving ends.
 
-Not here: values between computicles (worlds/), between threads (offload).
+Not here: values between threads (offload).
 """
 
 from collections import deque
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 from computicle.engine.op import ClosedError
-from computicle.scheduler.arguments import checked_timeout
+from computicle.scheduler.arguments import checked_count, checked_timeout
 from computicle.scheduler.line import Line, Taken
 from computicle.scheduler.park import wake
 from computicle.scheduler.single import Single
@@ -41,10 +41,7 @@ class Channel(Single, Generic[T]):
     """
 
     def __init__(self, capacity: int) -> None:
-        if not isinstance(capacity, int) or isinstance(capacity, bool):
-            raise TypeError(f"Channel: capacity must be an int, not {capacity!r}")
-        if capacity < 0:
-            raise ValueError(f"Channel: capacity must be 0 or more, not {capacity}")
+        checked_count("Channel", "capacity", capacity, 0)
         self.capacity = capacity
         self.closed = False
         self._values: deque[T] = deque()

@@ -1,7 +1,7 @@
 """Errors: what the scheduler raises.
 
 Not here: errors of single words (ValueError and the like are raised on the
-spot), and what travels between computicles.
+spot).
 """
 
 __all__ = ["Cancelled", "Deadlock", "FiberCancelled"]

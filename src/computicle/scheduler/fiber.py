@@ -104,7 +104,10 @@ class Fiber(Region):
 
     @property
     def where(self) -> str:
-        """The file and line where it stands, innermost outside this library."""
+        """The file and line where it stands, innermost outside this library.
+
+        Of one that has not begun, or has ended: where its function begins.
+        """
         innermost = frame = None if self.done else frame_of(self.runner)
         while frame is not None:
             if not frame.f_globals.get("__name__", "").startswith("computicle."):
@@ -125,6 +128,7 @@ class Fiber(Region):
             timeout: seconds to wait at most; None for as long as it takes.
 
         Raises:
+            Exception: its own error.
             FiberCancelled: it was cancelled.
             TimeoutError: it goes on after `timeout` seconds.
             RuntimeError: called by the fiber itself, or in another thread.

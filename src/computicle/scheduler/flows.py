@@ -5,8 +5,8 @@ fiber, around everything lies an implicit scope, and the kernel runs while the
 flow waits. `run` lays a scope of its own inside that.
 
 Rules:
-  1. One kernel a thread. `run` makes it, unless there is one, and closes what
-     it made.
+  1. One kernel serves a thread at a time. `run` makes it, unless there is one,
+     and closes what it made. A simulation sets it aside for one of its own.
   2. In the implicit scope an unclaimed error is logged: nobody leaves that
      scope, so nobody can be raised at. `run` without a main takes its fibers
      over into the scope of the run, and there errors are raised.
@@ -209,4 +209,4 @@ def stop_run() -> None:
 
 
 def _own_flow() -> None:
-    """The name of a flow that is not a call."""
+    """What a flow that is not a call is said to run. Never called."""

@@ -358,7 +358,7 @@ class Kernel:
 
 
 def _leaving(fibers: list[Fiber]) -> Iterator[Scope]:
-    """The scopes being left, the innermost first as far as that can matter."""
+    """The scopes being left, inner ones before those around them."""
     for fiber in reversed(fibers):
         if isinstance(fiber.why, Scope) and fiber.why.quiet:
             yield fiber.why

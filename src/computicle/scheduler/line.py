@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from computicle.scheduler.carrier import fiber_here
 from computicle.scheduler.park import park, wake
-from computicle.scheduler.timers import Expiry, park_until
+from computicle.scheduler.timeouts import Expiry, park_until
 
 if TYPE_CHECKING:
     from computicle.scheduler.fiber import Fiber

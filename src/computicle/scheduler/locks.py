@@ -14,7 +14,7 @@ Not here: locks between threads or processes.
 from types import TracebackType
 from typing import Self
 
-from computicle.scheduler.arguments import checked_timeout
+from computicle.scheduler.arguments import checked_count, checked_timeout
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.flows import running
 from computicle.scheduler.line import Line
@@ -33,10 +33,7 @@ class Semaphore(Single):
     """
 
     def __init__(self, n: int) -> None:
-        if not isinstance(n, int) or isinstance(n, bool):
-            raise TypeError(f"Semaphore: n must be an int, not {n!r}")
-        if n < 1:
-            raise ValueError(f"Semaphore: n must be 1 or more, not {n}")
+        checked_count("Semaphore", "n", n, 1)
         self._n = n
         self._free = n
         self._line = Line("a semaphore")

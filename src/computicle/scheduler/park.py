@@ -56,6 +56,7 @@ __all__ = [
 ]
 
 CREDIT = 64  # words a fiber may complete in a row before it gives way
+ROOM = 10  # calls in each other; words go no deeper while they cannot be undone (test_recursion.py)
 SWALLOWED_MAX = 100  # cancellations ignored before we say so, once
 
 _log = logging.getLogger("computicle")
@@ -178,7 +179,7 @@ def being_asked(me: "Fiber") -> bool:
     return me.why is not None or me.runner is not here()
 
 
-def check_room(calls: int = 10) -> None:
+def check_room(calls: int = ROOM) -> None:
     """Raise RecursionError now, rather than half-way, if there is no room for so many calls in each other."""
     if calls:
         check_room(calls - 1)

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from computicle.scheduler.arguments import shown
 from computicle.scheduler.interrupts import calls_out
 from computicle.scheduler.park import Opening, arrive, check_room, interrupt, look_around, park, wake
-from computicle.scheduler.timers import Expiry, Timer
+from computicle.scheduler.timeouts import Expiry
+from computicle.scheduler.timers import Timer
 
 if TYPE_CHECKING:
     from computicle.scheduler.carrier import Carrier

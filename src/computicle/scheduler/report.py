@@ -17,7 +17,10 @@ LINES_MAX = 100  # a report of a hundred thousand fibers helps nobody
 
 def describe(fibers: "Iterable[Fiber]") -> str:
     """One line a fiber: name, file and line, what it waits for."""
-    lines = [f"  {fiber.name}  at {fiber.where}  waits for {fiber.waits_for or 'its turn'}" for fiber in fibers]
-    if len(lines) > LINES_MAX:
-        lines[LINES_MAX:] = [f"  ... and {len(lines) - LINES_MAX} more"]
+    named = list(fibers)
+    lines = [
+        f"  {fiber.name}  at {fiber.where}  waits for {fiber.waits_for or 'its turn'}" for fiber in named[:LINES_MAX]
+    ]
+    if len(named) > LINES_MAX:
+        lines.append(f"  ... and {len(named) - LINES_MAX} more")
     return "\n".join(lines)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from computicle.scheduler.arguments import shown
 from computicle.scheduler.park import Opening, park, wake
-from computicle.scheduler.timers import Expiry, park_until
+from computicle.scheduler.timeouts import Expiry, park_until
 
 if TYPE_CHECKING:
     from computicle.scheduler.fiber import Fiber

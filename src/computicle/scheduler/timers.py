@@ -13,19 +13,14 @@ Rules:
   2. Deadlines are kept in order; equal ones in the order of `tie`.
   3. Nothing here reads a clock or waits: the time is passed in.
 
-Not here: the clock (engine), what sleeping means (words.py).
+Not here: the clock (engine), what fibers do with timers (timeouts.py).
 """
 
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
-from computicle.scheduler.park import Why, interrupt, park, wake
-
-if TYPE_CHECKING:
-    from computicle.scheduler.fiber import Fiber
-
-__all__ = ["Alarm", "Expiry", "Timer", "Timers", "park_until", "sleep_for"]
+__all__ = ["Timer", "Timers"]
 
 HORIZON_S = 1.0  # how far ahead the heap may be filled
 ROT_MIN = 64  # heaps with fewer cancelled timers are not worth cleaning
@@ -47,61 +42,6 @@ class Timer:
         """Forget it. Does nothing if it has fired."""
         if self.timers is not None:
             self.timers.cancel(self)
-
-
-class Alarm(Timer):
-    """Wakes one fiber: the timer of `sleep`."""
-
-    __slots__ = ("fiber",)
-
-    def __init__(self, fiber: "Fiber") -> None:
-        self.fiber = fiber
-
-    def fire(self) -> None:
-        wake(self.fiber)
-
-    def call_off(self, _fiber: "Fiber") -> None:
-        self.cancel()
-
-    def __str__(self) -> str:
-        return f"time {self.deadline:.3f}"
-
-
-class Expiry(Timer):
-    """Ends one fiber's wait with TimeoutError, `timeout` seconds from now."""
-
-    __slots__ = ("fiber", "timeout", "why")
-
-    def __init__(self, fiber: "Fiber", why: Why, timeout: float) -> None:
-        self.fiber = fiber
-        self.why = why
-        self.timeout = timeout
-        kernel = fiber.kernel
-        kernel.timers.add(kernel.now() + timeout, self)
-
-    def fire(self) -> None:
-        if self.fiber.why is self.why:
-            interrupt(self.fiber, self.error())
-
-    def error(self) -> TimeoutError:
-        """What the waiter is told."""
-        return TimeoutError(f"waited {self.timeout:g} s for {self.fiber.waits_for or self.why}")
-
-
-def sleep_for(me: "Fiber", seconds: float) -> None:
-    """Park for `seconds`."""
-    alarm = Alarm(me)
-    me.kernel.timers.add(me.kernel.now() + seconds, alarm)
-    me.why = alarm
-    park(me)
-
-
-def park_until(me: "Fiber", expiry: Expiry) -> Any:
-    """Park for the `why` it has, until it expires. Raises TimeoutError."""
-    try:
-        return park(me)
-    finally:
-        expiry.cancel()
 
 
 Entry: TypeAlias = tuple[float, Any, Timer]

@@ -20,7 +20,7 @@ from typing import Any
 import click
 
 from computicle.tools import demo
-from computicle.tools.report import exit_status
+from computicle.tools.report import report
 from computicle.tools.version import __version__
 from computicle.words import run
 
@@ -54,7 +54,7 @@ def run_guarded(full: bool, fn: Callable[..., Any], *args: Any) -> None:
         fn(*args)
     except BaseException as error:
         # Caught here, all of it: click would make other statuses of Ctrl-C and of a broken pipe.
-        sys.exit(exit_status(error, full=full))
+        sys.exit(report(error, full=full))
 
 
 def script_main(script: str, args: tuple[str, ...]) -> Callable[[], None]:

@@ -22,12 +22,12 @@ import click
 
 from computicle.scheduler.interrupts import EXIT_BY_SIGINT
 
-__all__ = ["exit_status"]
+__all__ = ["report"]
 
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
-def exit_status(error: BaseException, *, full: bool) -> Any:
+def report(error: BaseException, *, full: bool) -> Any:
     """Show `error`, unless it merely asks to end; what to give to sys.exit."""
     if isinstance(error, SystemExit):
         return error.code
