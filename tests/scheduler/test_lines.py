@@ -17,7 +17,8 @@ def test_empty() -> None:
     def main() -> None:
         line = Line("it")
         assert line.wake_first() is False
-        line.wake_all()
+        while line.wake_first():
+            pass
         line.raise_all(ValueError)
         assert str(line) == "it"
 
@@ -41,7 +42,8 @@ def test_wake_first_and_all_and_raise_all() -> None:
         assert line.wake_first("first")
         assert log == []  # waking never gives way
         turns()
-        line.wake_all("others")
+        while line.wake_first("others"):
+            pass
         assert not line.fibers
         turns()
         assert log == [(0, "first"), (1, "others"), (2, "others")]

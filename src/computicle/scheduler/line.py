@@ -74,11 +74,6 @@ class Line:
         wake(self.pop()[0], value)
         return True
 
-    def wake_all(self, value: Any = None) -> None:
-        """Wake everybody, in order."""
-        while self.fibers:
-            wake(self.pop()[0], value)
-
     def raise_all(self, error: Callable[[], BaseException]) -> None:
         """Wake everybody with an error each."""
         while self.fibers:

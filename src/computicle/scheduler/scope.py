@@ -21,6 +21,7 @@ from contextvars import copy_context
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from computicle.scheduler.arguments import checked_callable
 from computicle.scheduler.carrier import fiber_here
 from computicle.scheduler.errors import Cancelled
 from computicle.scheduler.fiber import Fiber, new_fiber
@@ -200,8 +201,7 @@ class Scope(Hosted):
         Raises:
             RuntimeError: the scope has been left, or belongs to another thread.
         """
-        if not callable(fn):
-            raise TypeError(f"spawn: fn must be callable, not {fn!r}: pass the function itself, without calling it")
+        checked_callable("spawn", "fn", fn)
         if not hasattr(self, "kernel"):
             raise RuntimeError("this scope has not been entered: use it in a with-statement")
         self.kernel.check_thread("this scope belongs to another thread: spawn there")
