@@ -114,6 +114,26 @@ class TestWhenAsked:
         world.run(main)
         assert sorted(log) == ["when", "whenever", "whenever"]
 
+    def test_each_wait_of_whenever_begins_a_beat_of_its_own(self) -> None:
+        times: list[float] = []
+
+        def main() -> None:
+            now = current().kernel.now
+            sleep(0.75)  # so that a second of the clock is full in between
+            began = now()
+
+            def predicate() -> bool:
+                times.append(now() - began)
+                return 0 < times.count(0.5) <= 2  # found true, and confirmed
+
+            whenever(predicate, turns, every=1)
+            sleep(0.5)
+            sleep(3.25)  # as this begins, the predicate is found true; then it is waited for anew
+            stop()
+
+        simulate(main)
+        assert sorted({time for time in times if time > 0.5}) == [1.5, 2.5, 3.5]
+
     def test_a_beat_ends_with_its_wait(self, world: World) -> None:
         def main() -> None:
             with pytest.raises(TimeoutError):

@@ -14,6 +14,7 @@ what they run (kernel.py).
 
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from types import FrameType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,7 +23,7 @@ import greenlet as _greenlet
 if TYPE_CHECKING:
     from computicle.scheduler.fiber import Fiber
 
-__all__ = ["Carrier", "fiber_here", "frame_of", "here", "is_own_flow", "outside_fibers"]
+__all__ = ["Carrier", "end_in_turn", "fiber_here", "frame_of", "here", "is_own_flow", "outside_fibers"]
 
 
 class Carrier(_greenlet.greenlet):
@@ -38,11 +39,6 @@ class Carrier(_greenlet.greenlet):
         assert self.parent is not None
         self.parent.switch()
 
-    def end(self) -> None:
-        """Let an idle one return from what it runs, and come back here."""
-        self.parent = _greenlet.getcurrent()
-        self.switch()
-
     def kill(self) -> None:
         """End it where it stands, and come back here."""
         self.parent = _greenlet.getcurrent()
@@ -51,6 +47,20 @@ class Carrier(_greenlet.greenlet):
 
 here = cast("Callable[[], Carrier]", _greenlet.getcurrent)
 """The running carrier."""
+
+
+def end_in_turn(carriers: list[Carrier]) -> None:
+    """Let idle ones return from what they run, each to the next and the last one back here. Empties the list."""
+    if carriers:
+        # Forwards: greenlet looks through all that a new parent leads to.
+        for carrier, following in pairwise([*carriers, here()]):
+            carrier.parent = following
+        carriers[0].switch()
+        # And freed in the same order. From the other end, each would be held by the one before, and all be freed inside
+        # each other.
+        carriers.reverse()
+        while carriers:
+            del carriers[-1]
 
 
 def fiber_here() -> "Fiber | None":

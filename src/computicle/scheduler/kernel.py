@@ -65,7 +65,7 @@ class Kernel:
         self._unborn: Fiber | None = None  # to be given a new carrier by the hub, or to be ended
         self._pending: BaseException | None = None  # an interruption that waits for the main fiber to wait
         self.told_to_end = False  # by SIGTERM, or by a SystemExit in some fiber
-        self.crew = Crew(self._carry)
+        self.crew = Crew(Kernel._carry)
         self.locals: dict[Fiber, MutableMapping[Any, dict[str, Any]]] = {}  # of the fibers that use a FiberLocal
         self.hooks: Observing | None = None  # set while somebody looks on (hooks.py)
 
@@ -84,7 +84,7 @@ class Kernel:
                 carrier = self.crew.make()
                 fiber.board(carrier)
                 del fiber  # no variable here keeps it, or all it has, until the next one comes
-                carrier.switch()
+                carrier.switch(self)  # not bound to it: that takes a C frame, a tenth of what a parked one keeps
                 continue
             try:
                 self._look()

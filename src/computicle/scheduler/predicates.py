@@ -37,14 +37,15 @@ __all__ = ["Predicates", "Watch"]
 class Watch(Opening):
     """One fiber's wait for one predicate."""
 
-    __slots__ = ("beat", "expiry", "fiber", "predicate", "predicates", "question")
+    __slots__ = ("beat", "every", "expiry", "fiber", "predicate", "predicates", "question")
 
     def __init__(self, fiber: "Fiber", predicate: Callable[[], Any], every: float | None) -> None:
         self.fiber = fiber
         self.predicate = predicate
         self.predicates = fiber.kernel.predicates
         self.question = predicate  # what the kernel asks: with the waiter's context variables around it, if it has any
-        self.beat = _Beat(self, every) if every is not None else None
+        self.every = every
+        self.beat: _Beat | None = None
         self.expiry: Expiry | None = None
 
     def wait(self, me: "Fiber", timeout: float | None) -> Any:
@@ -71,8 +72,8 @@ class Watch(Opening):
         fiber.why = self
         fiber.limit = fiber.credit = 0  # while it is asked, any word that may wait must look around
         self.predicates.add(self)
-        if self.beat is not None:
-            self.beat.start()
+        if self.every is not None:
+            self.beat = _Beat(self, self.every)
 
     def confirm(self, me: "Fiber") -> Any:
         """Found true: wait on until it is still true as the fiber goes on."""
@@ -115,6 +116,7 @@ class Watch(Opening):
         self.predicates.discard(self)
         if self.beat is not None:
             self.beat.cancel()
+            self.beat = None
         if self.expiry is not None:
             self.expiry.cancel()
 
@@ -150,16 +152,15 @@ class _Beat(Timer):
     def __init__(self, watch: Watch, every: float) -> None:
         self._watch = watch
         self._every = every
-        self.timers = None
+        self._set()
 
-    def start(self) -> None:
-        if self.timers is None:
-            kernel = self._watch.fiber.kernel
-            kernel.timers.add(kernel.now() + self._every, self)
+    def _set(self) -> None:
+        kernel = self._watch.fiber.kernel
+        kernel.timers.add(kernel.now() + self._every, self)
 
     def fire(self) -> None:
         self._watch.predicates.beaten.append(self._watch)
-        self.start()
+        self._set()
 
 
 Asked: TypeAlias = "tuple[Fiber, Callable[[], Any], Watch]"
