@@ -25,6 +25,7 @@ from computicle.scheduler.arguments import checked_callable, checked_seconds, ch
 from computicle.scheduler.carrier import here, outside_fibers
 from computicle.scheduler.channel import Channel
 from computicle.scheduler.crowd import gather_all, race_all
+from computicle.scheduler.deadlines import Deadline, FailAfter, Shield
 from computicle.scheduler.errors import Cancelled, Deadlock, FiberCancelled
 from computicle.scheduler.fiber import Fiber, new_fiber
 from computicle.scheduler.flows import adopt, run_main, running, stop_run
@@ -32,7 +33,7 @@ from computicle.scheduler.local import FiberLocal
 from computicle.scheduler.locks import Lock, Semaphore
 from computicle.scheduler.park import look_around, park
 from computicle.scheduler.predicates import Watch
-from computicle.scheduler.scope import Deadline, FailAfter, Scope, Shield
+from computicle.scheduler.scope import Scope
 from computicle.scheduler.select import select_from
 from computicle.scheduler.standing import (
     Forever,
@@ -95,7 +96,7 @@ T = TypeVar("T")
 # Runs and fibers.
 
 
-def run(main: Callable[..., T] | None = None, *args: Any, **kwargs: Any) -> T | None:
+def run(main: Callable[..., T] | None = None, /, *args: Any, **kwargs: Any) -> T | None:
     """Start the kernel in this thread and run `main(*args, **kwargs)` in the root scope.
 
     Waits until main and every fiber of its scope have ended. Without a main,
@@ -114,6 +115,8 @@ def run(main: Callable[..., T] | None = None, *args: Any, **kwargs: Any) -> T | 
     """
     if main is not None:
         checked_callable("run", "main", main)
+    elif kwargs:
+        raise TypeError(f"run: {', '.join(kwargs)} would be for main, which is given first, by position; there is none")
     return run_main(main, args, kwargs)  # type: ignore[no-any-return]
 
 
@@ -128,7 +131,7 @@ def stop() -> None:
     stop_run()
 
 
-def spawn(fn: Callable[..., Any], *args: Any, name: str | None = None, **kwargs: Any) -> Fiber:
+def spawn(fn: Callable[..., Any], /, *args: Any, name: str | None = None, **kwargs: Any) -> Fiber:
     """Queue `fn(*args, **kwargs)` as a new fiber of the nearest enclosing scope. Never waits.
 
     The fiber gets a copy of the caller's context variables.
@@ -400,7 +403,7 @@ def scope() -> Scope:
 def fail_after(seconds: float) -> FailAfter:
     """`with fail_after(2):` cuts short what this fiber does inside after 2 seconds, with TimeoutError.
 
-    Its deadline does not reach fibers spawned inside.
+    Cancelled by hand it raises TimeoutError as well, and says so. Its deadline does not reach fibers spawned inside.
     """
     seconds = checked_seconds("fail_after", "seconds", seconds)
     running()
@@ -410,7 +413,7 @@ def fail_after(seconds: float) -> FailAfter:
 def move_on_after(seconds: float) -> Deadline:
     """`with move_on_after(2) as d:` cuts short what this fiber does inside after 2 seconds, and goes on behind it.
 
-    `d.expired` tells whether that happened. Its deadline does not reach fibers spawned inside.
+    `d.expired` tells whether that happened, and not if it was cancelled by hand. Its deadline does not reach fibers spawned inside.
     """
     seconds = checked_seconds("move_on_after", "seconds", seconds)
     running()
@@ -485,7 +488,7 @@ def select(*sources: Any, timeout: float | None = None) -> tuple[Any, Any]:
 # Helper threads.
 
 
-def offload(fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+def offload(fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
     """Run a blocking call on a helper thread; only this fiber waits for it.
 
     The call sees a copy of the caller's context variables. Words cannot be

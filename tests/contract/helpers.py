@@ -1,5 +1,6 @@
 """Small things that many of these tests say."""
 
+import gc
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,6 +37,17 @@ def raises_group(*errors: BaseException) -> Iterator[None]:
     with pytest.raises(BaseExceptionGroup) as caught:
         yield
     assert list(caught.value.exceptions) == list(errors)
+
+
+@contextmanager
+def without_the_collector() -> Iterator[None]:
+    """Only what is no circle goes when it is dropped."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 class Asked:

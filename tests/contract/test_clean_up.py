@@ -31,6 +31,29 @@ class TestSwallowed:
         place = f"{__file__}:{stubborn.__code__.co_firstlineno + 3}"
         assert all(place in text and "'stubborn one'" in text for text in said)
 
+    def test_so_is_one_under_a_shield_in_a_run_that_is_stuck(
+        self, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Nothing else would end its waits, so Cancelled is raised in there, too: again and again, and unseen."""
+
+        def stubborn() -> None:
+            channel = Channel[int](0)
+            with shield():
+                for _ in range(250):
+                    with pytest.raises(Cancelled):
+                        channel.receive()
+
+        def main() -> None:
+            spawn(stubborn, name="stubborn one")
+            yield_()
+            stop()
+
+        with caplog.at_level(logging.WARNING, "computicle"):
+            world.run(main)
+        (said,) = [record.getMessage() for record in caplog.records]
+        assert "'stubborn one' has swallowed Cancelled 100 times" in said
+        assert f"{__file__}:{stubborn.__code__.co_firstlineno + 5}" in said
+
     def test_a_few_are_not(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
         def stubborn() -> None:
             for _ in range(50):

@@ -236,7 +236,11 @@ def test_cancelling_one_by_hand(world: World) -> None:
         with move_on_after(1000) as deadline:
             deadline.cancel()
             forever()
-        assert deadline.expired
+        assert not deadline.expired
+        with pytest.raises(TimeoutError, match="^cancelled by hand, within 1000 s$"), fail_after(1000) as failing:
+            failing.cancel()
+            forever()
+        assert not failing.expired
 
     world.run(main)
 

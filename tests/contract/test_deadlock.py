@@ -198,3 +198,13 @@ class TestWhen:
         with pytest.raises(Deadlock):
             world.run(lambda: spawn(stuck))
         assert log == ["clean"]
+
+    def test_of_a_fiber_that_nobody_can_wake(self, world: World) -> None:
+        """Then to cancel it helps as little: leaving gives it up rather than wait for ever."""
+
+        def main() -> None:
+            lost = spawn(int, name="lost")
+            current().kernel.ready.remove(lost)
+
+        with pytest.raises(Deadlock, match="lost  at .*  waits for its turn"):
+            world.run(main)

@@ -1,11 +1,18 @@
 # mypy: disable-error-code="func-returns-value"
 """Where the errors of fibers go (law 3)."""
 
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from traceback import walk_tb
+from typing import NoReturn
+
 import pytest
 
 from computicle import *
 from tests.conftest import World
-from tests.contract.helpers import fail, raises_group, turns
+from tests.contract.helpers import fail, forever, raises_group, turns, without_the_collector
+from tests.contract.test_streams import pair
 
 
 class TestErrors:
@@ -127,3 +134,77 @@ class TestErrors:
         error = kind()
         with raises_group(error):
             world.run(lambda: spawn(fail, error))
+
+    def test_of_one_that_minds_its_traceback(self, world: World) -> None:
+        """Nobody asks the error itself to carry it: what it would raise would stand in its place."""
+
+        class Minding(Exception):
+            def with_traceback(self, trace: object) -> NoReturn:
+                raise KeyError
+
+        error = Minding()
+
+        def main() -> None:
+            with pytest.raises(Minding) as caught:
+                spawn(fail, error).join()
+            assert caught.value is error
+            with raises_group(error), scope() as s:
+                s.spawn(fail, error)
+
+        world.run(main)
+
+
+# A finished fiber keeps its error, and the error the program's variables; but there is no circle.
+
+
+def reading_more_than_comes() -> None:
+    with pair() as (near, far):
+        near.send_eof()
+        far.read_exactly(1)
+
+
+def waiting_too_long() -> None:
+    wait_signal("never", timeout=1)
+
+
+def taking_too_long() -> None:
+    with fail_after(1):
+        forever()
+
+
+def leaving_a_scope() -> None:
+    with scope():
+        spawn(waiting_too_long)
+        spawn(fail, ValueError())
+
+
+def at_work(word: Callable[[], None]) -> None:
+    kept = "kept"
+    word()
+    del kept
+
+
+def variables(fiber: Fiber) -> dict[str, object]:
+    """What `at_work` has left, as a debugger shows it."""
+    assert fiber.error is not None
+    (found,) = [frame for frame, _line in walk_tb(fiber.error.__traceback__) if frame.f_code is at_work.__code__]
+    return dict(found.f_locals)
+
+
+@pytest.mark.parametrize("word", [reading_more_than_comes, waiting_too_long, taking_too_long, leaving_a_scope])
+@pytest.mark.parametrize("joined", [True, False])
+def test_one_that_failed_in_a_word_goes_when_it_is_dropped(
+    world: World, word: Callable[[], None], joined: bool
+) -> None:
+    def main() -> None:
+        with suppress(Exception), scope():
+            fiber = spawn(at_work, word)
+            if joined:
+                fiber.join()
+        assert variables(fiber) == {"kept": "kept", "word": word}
+        gone = weakref.ref(fiber)
+        del fiber
+        assert gone() is None
+
+    with without_the_collector():
+        world.run(main)

@@ -2,6 +2,7 @@
 """Fibers: spawn, join, cancel, names, and where their errors go."""
 
 import threading
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -28,6 +29,20 @@ class TestSpawn:
             return spawn(lambda *args: args, *range(count)).join()
 
         assert world.run(main) == tuple(range(count))
+
+    def test_keywords_may_be_called_like_its_own_parameters(self, world: World) -> None:
+        words: list[Callable[..., Any]] = [
+            lambda *args, **kwargs: spawn(*args, **kwargs).join(),
+            lambda *args, **kwargs: current().scope.spawn(*args, **kwargs).join(),
+        ]
+
+        def main() -> None:
+            for word in words:
+                assert word(dict, fn=1, main=2, self=3) == {"fn": 1, "main": 2, "self": 3}
+            assert offload(dict, fn=1, main=2, self=3) == {"fn": 1, "main": 2, "self": 3}
+
+        world.run(main)
+        assert run(dict, fn=1, main=2, self=3) == {"fn": 1, "main": 2, "self": 3}
 
     def test_never_gives_way_and_starts_in_order(self, world: World) -> None:
         log: list[int] = []

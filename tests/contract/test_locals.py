@@ -95,7 +95,7 @@ class TestContextVariables:
             spawn,
             lambda fn: delay(fn, 1),
             lambda fn: when(lambda: True, fn),
-            lambda fn: (on_signal(fn, "s"), delay(lambda: signal_one("s"), 1))[0],
+            lambda fn: (on_signal(lambda: fn(), "s"), delay(lambda: signal_one("s"), 1))[0],
         ],
     )
     def test_by_each_word_like_spawn(self, world: World, begin: Any) -> None:

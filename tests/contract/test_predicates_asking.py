@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from computicle import *
+from computicle.scheduler.predicates import Watch
 from tests.conftest import World
 from tests.contract.helpers import Asked, fail, raises_group, turns
 
@@ -153,3 +154,45 @@ class TestSurroundings:
 
         world.run(main)
         assert asked.count == state["count"]
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_a_finaliser_may_cancel_while_the_kernel_goes_through_those_who_wait(
+    world: World, monkeypatch: pytest.MonkeyPatch, place: int
+) -> None:
+    """The collector comes when it likes; here it comes as the kernel looks at the second of three."""
+    asked = [Asked() for _ in range(3)]
+    to_cancel: list[Fiber] = []
+    slot = Watch.__dict__["question"]
+
+    def question(watch: Watch) -> Any:
+        if watch.predicate is asked[1] and to_cancel:
+            to_cancel.pop().cancel()
+        return slot.__get__(watch)
+
+    def main() -> None:
+        waiters = [spawn(wait_for, predicate) for predicate in asked]
+        turns()
+        to_cancel.append(waiters[place])
+        newcomer = when(lambda: False, turns)  # so the kernel goes through them anew
+        turns()
+        newcomer.cancel()
+        assert to_cancel == []
+        asked[place].value = "but it is gone"
+        before = asked[place].count
+        turns()
+        assert asked[place].count == before
+        assert [waiter.done for waiter in waiters] == [number == place for number in range(3)]
+        for predicate in asked:
+            predicate.value = "true"
+        turns()
+        assert all(waiter.done for waiter in waiters)
+        for number, waiter in enumerate(waiters):
+            if number != place:
+                assert waiter.join() == "true"
+        with pytest.raises(FiberCancelled):
+            waiters[place].join()
+        assert not current().kernel.predicates.watches
+
+    monkeypatch.setattr(Watch, "question", property(question, slot.__set__))
+    world.run(main)

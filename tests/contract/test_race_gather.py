@@ -204,6 +204,30 @@ class TestBoth:
         world.run(main)
         assert log in ([5], [[5]])
 
+    def test_an_error_that_somebody_else_is_told_is_raised_as_well(self, world: World, word: Any) -> None:
+        """Who joins the fiber claims its error; the call has no value all the same."""
+        error = ValueError()
+        begun: list[Fiber] = []
+
+        def bad() -> None:
+            begun.append(current())
+            sleep(1)
+            raise error
+
+        def claim() -> None:
+            wait_for(lambda: begun)
+            with pytest.raises(ValueError):
+                begun[0].join()
+
+        def main() -> None:
+            claimer = spawn(claim)
+            with pytest.raises(ValueError) as caught:
+                word(bad)
+            assert caught.value is error
+            claimer.join()
+
+        world.run(main)
+
     def test_the_fibers_are_gone_afterwards(self, world: World, word: Any) -> None:
         def main() -> None:
             word(turns, turns)

@@ -63,15 +63,15 @@ def test_a_handlers_error_is_logged_and_ends_only_its_connection(
             raise LookupError("on purpose")
         if line == b"unusual\n":
             raise Unusual("on purpose")
-        if line == b"reset\n":
-            raise ConnectionResetError("on purpose")
+        if line == b"refused\n":
+            raise ConnectionRefusedError("on purpose, by somebody else")
         stream.sendall(line)
 
     def main() -> None:
         listener = listen(0)
         server = serving(handler, listener)
         with connect("127.0.0.1", listener.port) as early:
-            for question in (b"error\n", b"unusual\n", b"reset\n", b"unusual\n"):
+            for question in (b"error\n", b"unusual\n", b"refused\n", b"unusual\n"):
                 assert ask(listener.port, question) == b""
             early.sendall(b"fine\n")
             assert early.readline() == b"fine\n"
@@ -81,8 +81,35 @@ def test_a_handlers_error_is_logged_and_ends_only_its_connection(
     with caplog.at_level(logging.INFO, "computicle"):
         world.run(main)
     told = [(record.levelname, record.exc_info and record.exc_info[0]) for record in caplog.records]
-    assert told == [("ERROR", LookupError), ("ERROR", Unusual), ("INFO", None), ("ERROR", Unusual)]
+    errors = [LookupError, Unusual, ConnectionRefusedError, Unusual]
+    assert told == [("ERROR", error) for error in errors]
     assert all("127.0.0.1" in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.parametrize("also", [[], [LookupError("on purpose")]])
+def test_a_lost_connection_is_told_in_a_line(
+    world: World, caplog: pytest.LogCaptureFixture, also: list[Exception]
+) -> None:
+    def handler(stream: Stream) -> None:
+        stream.sendall(b"never read")
+        try:
+            while stream.recv():
+                pass
+        except ConnectionResetError as error:
+            raise ExceptionGroup("all of it", [error, *also]) from None
+
+    def main() -> None:
+        listener = listen(0)
+        server = serving(handler, listener)
+        with connect("127.0.0.1", listener.port) as stream:
+            stream.sendall(b"hello")
+            stream.recv(1)  # to close it with the rest unread resets it
+        server.cancel()
+
+    with caplog.at_level(logging.INFO, "computicle"):
+        world.run(main)
+    told = [record.levelname for record in caplog.records]
+    assert told == (["ERROR"] if also else ["INFO"])
 
 
 def test_a_handler_may_end_the_run(world: World) -> None:
@@ -288,6 +315,13 @@ def test_leaving_the_scope_of_a_server(world: World) -> None:
         return answer
 
     assert world.run(main) == b"question"
+
+
+def test_a_listener_of_an_earlier_run_is_closed(world: World) -> None:
+    kept: list[Listener] = []
+    world.run(lambda: kept.append(listen(0)))
+    with pytest.raises(ClosedError, match="serve: the listener is closed"):
+        world.run(serve, echo, *kept)
 
 
 def test_handlers_have_names(world: World) -> None:

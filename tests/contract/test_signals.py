@@ -1,6 +1,8 @@
 # mypy: disable-error-code="func-returns-value"
 """Signals: not latched, first come first woken, kept for nobody but a subscription."""
 
+import inspect
+from collections import deque
 from collections.abc import Hashable
 from functools import partial
 from typing import Any
@@ -216,3 +218,25 @@ class TestOnSignal:
 
         with raises_group(error):
             world.run(main)
+
+    def test_a_function_that_does_not_tell_what_it_takes_is_refused(self, world: World) -> None:
+        """Guessing wrong would show only when the signal comes. Classes make their empty value."""
+        append = deque[Any]().append
+        try:
+            inspect.signature(append)
+        except ValueError:
+            pass
+        else:
+            pytest.skip("here it tells")
+
+        def main() -> None:
+            for every in (False, True):
+                with pytest.raises(TypeError, match=r"on_signal: .*append.* wrap it in a lambda"):
+                    on_signal(append, "s", every=every)
+                assert signal_one("s") is False
+            nobody_waits()
+            made = [on_signal(kind, "s") for kind in (int, str, deque)]
+            assert signal_all("s", 5) == 3
+            assert [fiber.join() for fiber in made] == [0, "", deque()]
+
+        world.run(main)

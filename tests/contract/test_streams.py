@@ -1,8 +1,10 @@
 """Streams and listeners, on every engine."""
 
 import array
+import errno
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -339,6 +341,35 @@ def test_nobody_reads_in_the_middle_of_a_line(world: World) -> None:
     assert world.run(main) == b"first half, second half\n"
 
 
+@pytest.mark.parametrize("read", [Stream.readline, lambda stream: stream.read_exactly(5)], ids=["line", "exactly"])
+def test_nobody_reads_before_a_line_that_has_not_begun(
+    world: World, monkeypatch: pytest.MonkeyPatch, read: Callable[[Stream], bytes]
+) -> None:
+    """A signal handler may spend the reader's last credit, so that it gives way before it has read anything."""
+    begin = Stream._begin_reading
+
+    def begin_without_credit(stream: Stream, me: Fiber) -> None:
+        begin(stream, me)
+        me.credit = 0
+
+    def main() -> bytes:
+        with pair() as (near, far):
+            near.sendall(b"line\n")
+            sleep(1)  # until it has arrived, all of it
+            with monkeypatch.context() as patch:
+                patch.setattr(Stream, "_begin_reading", begin_without_credit)
+                reader = spawn(read, far, name="the early one")
+                yield_()
+            assert not reader.done and not far._buffer
+            for other in (far.recv, lambda: far.recv_into(bytearray(9))):
+                with pytest.raises(RuntimeError, match="'the early one' is already reading"):
+                    other()
+            line: bytes = reader.join()
+            return line
+
+    assert world.run(main) == b"line\n"
+
+
 def test_two_fibers_cannot_send_on_one_stream(world: World) -> None:
     def main() -> None:
         with pair() as (near, far):
@@ -511,6 +542,72 @@ def test_reset(world: World) -> None:
     world.run(main)
 
 
+def reset_met_by_the_writer(near: Stream, far: Stream) -> None:
+    """Closing with unread bytes resets; `near` sends until it is told so."""
+    near.sendall(b"never read")
+    assert far.recv(1)
+    far.close()
+    with pytest.raises(ConnectionResetError):
+        while True:
+            near.sendall(b"x")
+            sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        Stream.recv,
+        lambda stream: stream.recv_into(bytearray(9)),
+        Stream.readline,
+        lambda stream: stream.read_exactly(1),
+    ],
+    ids=["recv", "into", "line", "exactly"],
+)
+def test_a_reset_that_the_writer_has_met_is_no_end_to_the_reader(
+    world: World, read: Callable[[Stream], object]
+) -> None:
+    """The system tells it once, and calls it an end from then on."""
+
+    def main() -> None:
+        with pair() as (near, far):
+            reset_met_by_the_writer(near, far)
+            for _ in range(3):
+                with pytest.raises(ConnectionResetError, match="reset by peer"):
+                    read(near)
+
+    world.run(main)
+
+
+def test_a_reset_that_one_reader_has_met_is_no_end_to_the_next(world: World) -> None:
+    def main() -> None:
+        with pair() as (near, far):
+            near.sendall(b"never read")
+            assert far.recv(1)
+            reader = spawn(near.readline)
+            parked(reader, "data from")
+            far.close()
+            with pytest.raises(ConnectionResetError):
+                reader.join()
+            for read in (near.recv, near.readline, lambda: near.recv_into(bytearray(9))):
+                with pytest.raises(ConnectionResetError, match="reset by peer"):
+                    read()
+
+    world.run(main)
+
+
+def test_sending_after_a_reset_has_been_told(world: World) -> None:
+    def main() -> None:
+        with pair() as (near, far):
+            reset_met_by_the_writer(near, far)
+            for _ in range(3):
+                with pytest.raises(BrokenPipeError):
+                    near.sendall(b"x")
+            with pytest.raises(BrokenPipeError):
+                near.send_eof()
+
+    world.run(main)
+
+
 def test_sending_to_one_who_has_gone(world: World) -> None:
     def main() -> None:
         with pair() as (near, far):
@@ -522,6 +619,19 @@ def test_sending_to_one_who_has_gone(world: World) -> None:
                     near.recv(0)
                     if not near.recv():
                         near.sendall(b"y")
+
+    world.run(main)
+
+
+def test_a_path_where_nobody_listens(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+
+    def main() -> None:
+        with pytest.raises(FileNotFoundError, match=str(path)):
+            connect(path=path)
+        listen(path=path).close()
+        with pytest.raises(FileNotFoundError, match=str(path)):
+            connect(path=path)
 
     world.run(main)
 
@@ -552,6 +662,28 @@ def test_listening_on_an_address_in_use(world: World) -> None:
                 listen(listener.port)
             port = listener.port
         listen(port).close()
+
+    world.run(main)
+
+
+@pytest.mark.parametrize(("first", "second"), [("127.0.0.1", None), (None, "127.0.0.1")])
+def test_everywhere_is_here_too(world: World, first: str | None, second: str | None) -> None:
+    """A port on all addresses and one on a single address are in each other's way."""
+
+    def main() -> None:
+        with listen(0, first) as listener:
+            with pytest.raises(OSError, match="in use") as caught:
+                listen(listener.port, second)
+            assert caught.value.errno == errno.EADDRINUSE
+
+    world.run(main)
+
+
+def test_a_connection_to_no_address_is_one_to_this_machine(world: World) -> None:
+    def main() -> None:
+        with listen(0) as listener, connect("0.0.0.0", listener.port) as near, listener.accept() as far:
+            near.sendall(b"x")
+            assert far.recv() == b"x"
 
     world.run(main)
 
@@ -596,7 +728,9 @@ def test_the_addresses_of_both_ends(world: World) -> None:
         (lambda: listen(65_536), ValueError, "listen: port must be between 0 and 65535"),
         (lambda: listen("80"), TypeError, "listen: port must be an int, not '80'"),  # type: ignore[arg-type]
         (lambda: listen(0, 127), TypeError, "listen: host must be a str, or None for all of IPv4, not 127"),  # type: ignore[arg-type]
-        (lambda: listen(0, path="/p"), TypeError, "listen: give port, or path, not both"),
+        (lambda: listen(0, path="/p"), TypeError, "listen: give port and host, or path, not both"),
+        (lambda: listen(path="/p", host="::1"), TypeError, "listen: give port and host, or path, not both"),
+        (lambda: listen(0, ""), ValueError, "listen: host must not be empty; None is all of IPv4"),
         (lambda: listen(path=""), ValueError, "listen: path must not be empty"),
         (lambda: serve("handler", 0), TypeError, "serve: handler must be callable"),  # type: ignore[arg-type]
         (lambda: serve(print, "80"), TypeError, "serve: port_or_listener must be a port"),  # type: ignore[arg-type]
@@ -783,6 +917,93 @@ def test_a_cancelled_connect_leaves_nothing(world: World) -> None:
                                 break
                         except ConnectionError:
                             pass  # one that was given up
+
+    world.run(main)
+
+
+# Buffers are the program's again when the word has ended, however it has.
+
+
+def free(buffer: bytearray) -> None:
+    """It can be resized: nobody holds it."""
+    buffer.append(0)
+
+
+@pytest.mark.parametrize("limited", [move_on_after, fail_after])
+def test_a_buffer_is_free_after_a_read_cut_short(world: World, limited: Callable[[float], Any]) -> None:
+    """Also while the error is kept, whose traceback keeps the word's variables."""
+
+    def main() -> None:
+        kept: list[BaseException] = []
+        buffer = bytearray(4)
+        with pair() as (near, far):
+            with suppress(TimeoutError), limited(0):
+                try:
+                    far.recv_into(buffer)
+                except Cancelled as error:
+                    kept.append(error)
+                    raise
+            free(buffer)
+            assert kept[0].__traceback__ is not None
+            near.sendall(b"data")
+            assert far.recv_into(buffer)
+            free(buffer)
+
+    world.run(main)
+
+
+def test_a_buffer_is_free_after_a_read_that_cannot_be(world: World) -> None:
+    def main() -> None:
+        buffer = bytearray(4)
+        with pair() as (near, far):
+            reader = spawn(near.recv)
+            parked(reader, "data from")
+            far.close()
+            for stream in (near, far):
+                with pytest.raises((RuntimeError, ClosedError)) as caught:
+                    stream.recv_into(buffer)
+                free(buffer)
+                assert caught.value.__traceback__ is not None
+            reader.join()
+
+    world.run(main)
+
+
+def cut_short(near: Stream, _far: Stream, data: bytearray) -> None:
+    with fail_after(0):
+        near.sendall(data)
+
+
+def closed_meanwhile(near: Stream, _far: Stream, data: bytearray) -> None:
+    spawn(near.close)
+    near.sendall(data)
+
+
+def broken_meanwhile(near: Stream, far: Stream, data: bytearray) -> None:
+    spawn(far.close)
+    near.sendall(data)
+
+
+def broken_before(near: Stream, far: Stream, data: bytearray) -> None:
+    reset_met_by_the_writer(near, far)
+    near.sendall(data)
+
+
+@pytest.mark.parametrize("send", [cut_short, closed_meanwhile, broken_meanwhile, broken_before])
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_buffer_is_free_after_a_send_that_failed(
+    world: World, send: Callable[[Stream, Stream, bytearray], None], apart: bool
+) -> None:
+    """Also while the error is kept, by the program or by the fiber that met it."""
+
+    def main() -> None:
+        data = bytearray(much(world))
+        with pair() as (near, far):
+            fiber = spawn(send, near, far, data) if apart else None
+            with pytest.raises((OSError, ClosedError)) as caught:
+                fiber.join() if fiber else send(near, far, data)
+            free(data)
+            assert caught.value.__traceback__ is not None
 
     world.run(main)
 

@@ -62,6 +62,17 @@ class TestSleep:
 
         world.run(main)
 
+    def test_beyond_the_seconds_that_a_float_can_tell_apart(self) -> None:
+        def main() -> None:
+            sleep(1e17)
+            sleep(1)
+            with move_on_after(1e300) as deadline:
+                sleep(1e301)
+            assert deadline.expired
+            assert now() >= 1e300
+
+        simulate(main)
+
     def test_infinite_lasts_until_cancelled(self, world: World) -> None:
         def main() -> None:
             with move_on_after(1000) as deadline:

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import socket
 import threading
 import time
@@ -237,18 +238,74 @@ def test_refusals() -> None:
     assert simulate(main) == 0
 
 
-def test_a_full_backlog_refuses() -> None:
+def test_a_full_backlog_makes_wait() -> None:
     engine = SimEngine()
     port = engine.listen(("127.0.0.1", 0), 2)
-    wires = [engine.connect(port.local) for _ in range(3)]
+    wires = [engine.connect(port.local) for _ in range(5)]
+
+    def outcomes() -> list[bool | None]:
+        engine.poll(1.0)
+        return sorted([wire.finish_connect(None) for wire in wires if not wire.closed], key=bool)
+
+    assert outcomes() == [None, None, None, True, True]
+    next(wire for wire in wires if not wire.finish_connect(None)).close()  # given up: its place is for the next
+    for connected in (3, 4):
+        assert port.accept(None)
+        assert outcomes().count(True) == connected
+    port.close()
+
+
+def test_who_waits_for_a_full_backlog_is_refused_when_it_closes() -> None:
+    engine = SimEngine()
+    port = engine.listen(("127.0.0.1", 0), 1)
+    wires = [engine.connect(port.local) for _ in range(2)]
     engine.poll(1.0)
-    outcomes: list[object] = []
+    port.close()
+    engine.poll(1.0)
+    errors: list[type[OSError]] = []
     for wire in wires:
-        try:
-            outcomes.append(wire.finish_connect(None))
-        except ConnectionRefusedError:
-            outcomes.append("refused")
-    assert sorted(map(str, outcomes)) == ["True", "True", "refused"]
+        with pytest.raises(ConnectionError) as caught:
+            wire.finish_connect(None)
+        errors.append(caught.type)
+    assert set(errors) == {ConnectionResetError, ConnectionRefusedError}
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 1 << 32), room=st.integers(1, 4), count=st.integers(1, 9))
+def test_connectors_wait_until_somebody_accepts(seed: int, room: int, count: int) -> None:
+    def main() -> None:
+        with listen(0) as listener:
+            connectors = [spawn(connect, "127.0.0.1", listener.port) for _ in range(count)]
+            for accepted in range(count + 1):
+                sleep(60)
+                assert sum(connector.done for connector in connectors) == min(count, room + accepted)
+                if accepted < count:
+                    listener.accept().close()
+            for connector in connectors:
+                connector.join().close()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("computicle.net.listener.BACKLOG", room)
+        simulate(main, seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("latency", (-0.1, 1.0)),
+        ("latency", (2.0, 1.0)),
+        ("latency", (0.0, math.inf)),
+        ("latency", (math.inf, math.inf)),
+        ("latency", (math.nan, 1.0)),
+        ("latency", (0.0, math.nan)),
+        ("window", 0),
+        ("window", -1),
+        *[(name, value) for name in ("resets", "refusals") for value in (-0.1, 1.1, math.nan, math.inf)],
+    ],
+)
+def test_a_network_that_cannot_be(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=rf"Network: {name} must be .*, not {re.escape(repr(value))}"):
+        Network(**{name: value})
 
 
 def test_latency() -> None:

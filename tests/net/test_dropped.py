@@ -14,20 +14,11 @@ from computicle import *
 from computicle.engine.readiness import ReadinessEngine
 from computicle.scheduler.flows import run_apart
 from tests.conftest import World
+from tests.contract.helpers import without_the_collector
 from tests.contract.test_streams import much, parked
 from tests.process.children import ended
 
 HANG_S = 30  # bounds a hang; nothing takes this long
-
-
-@contextmanager
-def without_the_collector() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 @contextmanager
@@ -129,6 +120,29 @@ def test_a_dropped_stream_is_closed_at_once(world: World, use: Callable[[Stream,
                     pass
             except (ConnectionError, ClosedError):
                 assert use in (timed_out, read_by_line, reset)  # closed, or reset by what was left unread
+
+    with without_the_collector():
+        world.run(main)
+
+
+def test_what_a_failed_fiber_has_left_open_is_closed_when_it_is_dropped(world: World) -> None:
+    """Its error's traceback keeps its variables until then."""
+    opened: list[Any] = []
+
+    def read() -> None:
+        near, far = two_ends()
+        opened.extend([near._wire, far._wire])
+        far.send_eof()
+        near.read_exactly(1)
+
+    def main() -> None:
+        reader = spawn(read)
+        with pytest.raises(IncompleteRead):
+            reader.join()
+        assert [wire.closed for wire in opened] == [False, False]
+        with pytest.warns(ResourceWarning, match="unclosed <Stream"):
+            del reader
+        assert [wire.closed for wire in opened] == [True, True]
 
     with without_the_collector():
         world.run(main)

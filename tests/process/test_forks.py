@@ -276,6 +276,43 @@ else:
 """) == (0, ["3", "0"], "")
 
 
+@pytest.mark.parametrize("where", ["offload(forking)", "in_thread(forking)", "in_thread(lambda: run(forking))"])
+@pytest.mark.parametrize("inside_run", [True, False])
+def test_a_child_of_any_thread_holds_no_socket_of_the_parents(where: str, inside_run: bool) -> None:
+    # The child lives until the parent lets go of the pipe that it reads from.
+    assert ended(f"""{FORK}
+def forking():
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        os.close(hold)
+        os.read(held, 1)
+    finally:
+        os._exit(42)
+
+def in_thread(fn):
+    returned = []
+    thread = threading.Thread(target=lambda: returned.append(fn()))
+    thread.start()
+    thread.join()
+    return returned[0]
+
+def main():
+    with listen(0) as listener, connect("127.0.0.1", listener.port) as stream, listener.accept() as peer:
+        pid = {where}
+        stream.close()
+        with move_on_after(20) as hang:
+            say(peer.recv())
+        say(os.waitpid(pid, os.WNOHANG) == (0, 0), hang.expired)
+        os.close(hold)
+        say(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+held, hold = os.pipe()
+{"run(main)" if inside_run else "main()"}
+""") == (0, ["b''", "True False", "42"], "")
+
+
 def test_children_of_children() -> None:
     assert ended(f"""{FORK}
 def descend(level):

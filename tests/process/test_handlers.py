@@ -205,9 +205,9 @@ run(main)
 @pytest.mark.parametrize(("number", "error"), [("SIGTERM", "SystemExit"), ("SIGINT", "KeyboardInterrupt")])
 def test_a_signal_while_run_begins(number: str, error: str) -> None:
     assert ended(f"""
-import computicle.scheduler.scope as module
+import computicle.scheduler.hosted as module
 check_room = module.check_room
-def strike():
+def strike(*_):
     module.check_room = check_room
     signal.raise_signal(signal.{number})
 module.check_room = strike

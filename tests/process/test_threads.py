@@ -2,9 +2,10 @@
 
 import _thread
 import asyncio
+import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -104,6 +105,31 @@ def test_fibers_clean_up_when_a_thread_ends_that_threading_did_not_make() -> Non
 
     _thread.start_new_thread(work, ())
     assert cleaned_up.wait(30)
+
+
+def test_a_thread_that_ends_inside_a_scope_ends_its_fibers_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    cleaned_up: list[Any] = []
+    kept: list[Generator[None]] = []
+
+    def inside() -> Generator[None]:
+        with move_on_after(3600), scope():
+            leave_fibers(cleaned_up)
+            yield
+
+    def work() -> None:
+        kept.append(inside())
+        next(kept[0])  # nobody resumes it
+
+    thread = threading.Thread(target=work)
+    with caplog.at_level(logging.ERROR, "computicle"):
+        thread.start()
+        thread.join()
+    assert cleaned_up == [thread, thread]
+    (record,) = caplog.records
+    assert record.getMessage() == "the thread's own flow has ended"
+    assert record.exc_info is not None
+    assert "'main' ended inside a scope in a move_on_after that it had entered and not left" in str(record.exc_info[1])
+    kept[0].close()
 
 
 @linux_only

@@ -1,5 +1,6 @@
 """A recursion of the program's that ends in the middle of a word: at each depth, the word is done or has not begun."""
 
+import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,6 +17,13 @@ OTHERS = 3
 def in_a_scope() -> None:
     with scope() as s:
         s.spawn(int)
+
+
+def in_a_scope_that_fails() -> None:
+    with contextlib.suppress(KeyError), scope() as s:
+        s.spawn(sleep, 3600)
+        yield_()
+        raise KeyError
 
 
 def within(region: Any) -> None:
@@ -88,6 +96,7 @@ WORDS: dict[str, Callable[[], Any]] = {
     "spawn and join": lambda: spawn(int).join(),
     "join with a timeout": lambda: spawn(sleep, 0.01).join(timeout=1),
     "scope": in_a_scope,
+    "scope that fails": in_a_scope_that_fails,
     "fail_after": lambda: within(fail_after(1)),
     "move_on_after": lambda: within(move_on_after(1)),
     "shield": lambda: within(shield()),
@@ -163,3 +172,79 @@ def test_a_word_without_room_has_not_begun(word: str) -> None:
     cut_short = [scene(WORDS[word], depth) for depth in range(40, ROOM)]
     assert False in cut_short
     assert True in cut_short
+
+
+class Nest:
+    """Recursions through scopes, which nothing ends but the lack of room."""
+
+    def __init__(self) -> None:
+        self.scopes: list[Scope] = []
+        self.begun = 0
+        self.ended = 0
+
+    def worker(self) -> None:
+        self.begun += 1
+        try:
+            sleep(3600)
+        finally:
+            self.ended += 1
+
+    def without_fibers(self) -> None:
+        with scope() as s:
+            self.scopes.append(s)
+            self.without_fibers()
+
+    def with_fibers(self) -> None:
+        with scope() as s:
+            self.scopes.append(s)
+            s.spawn(self.worker)
+            yield_()
+            self.with_fibers()
+
+    def with_fibers_that_have_not_begun(self) -> None:
+        with scope() as s:
+            self.scopes.append(s)
+            s.spawn(self.worker)
+            self.with_fibers_that_have_not_begun()
+
+    def with_deadlines(self) -> None:
+        with move_on_after(3600), scope() as s, shield():
+            self.scopes.append(s)
+            s.spawn(self.worker)
+            yield_()
+            self.with_deadlines()
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """The errors in it that are no groups."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from leaves(inner)
+    else:
+        yield error
+
+
+@pytest.mark.usefixtures("_little_room")
+@pytest.mark.parametrize(
+    "recurse", [Nest.without_fibers, Nest.with_fibers, Nest.with_fibers_that_have_not_begun, Nest.with_deadlines]
+)
+def test_a_recursion_through_scopes_leaves_them_all(recurse: Callable[[Nest], None]) -> None:
+    """Wherever in a scope's entering, body or leaving there is no more room."""
+
+    def main(depth: int) -> None:
+        nest = Nest()
+        region = current().region
+        with pytest.raises((RecursionError, ExceptionGroup)) as caught:
+            deep(depth, lambda: recurse(nest))
+        assert {type(error) for error in leaves(caught.value)} == {RecursionError}
+        assert nest.scopes
+        assert not any(s.open or s.fibers for s in nest.scopes)
+        assert nest.begun == nest.ended
+        me, kernel = current(), current().kernel
+        assert fibers() == [me]
+        assert me.region is region and me.why is None
+        assert not kernel.ready
+        assert kernel.timers.next_deadline() is None
+
+    for depth in range(40):
+        simulate(main, depth)

@@ -47,6 +47,7 @@ class TimersMachine(RuleBasedStateMachine):
         self.model: dict[int, tuple[float, int]] = {}  # name -> (deadline, order)
         self.timers_of: dict[int, Noting] = {}
         self.fired: list[int] = []
+        self.most = 0  # timers at one time
         self.timers = Timers(itertools.count().__next__, 0.0)
 
     @rule(start=st.sampled_from([0.0, 0.3, 1e6, 1234.999]))
@@ -60,6 +61,7 @@ class TimersMachine(RuleBasedStateMachine):
         timer = self.timers_of[name] = Noting(name, self.fired)
         self.timers.add(self.now + seconds, timer)
         self.model[name] = (self.now + seconds, name)
+        self.most = max(self.most, len(self.model))
         return name
 
     @rule(
@@ -77,6 +79,11 @@ class TimersMachine(RuleBasedStateMachine):
     @rule(target=names, count=st.integers(2, 3 * ROT_MIN), width=st.sampled_from([0.0, 0.5, 3.0, 100.0]))
     def add_many(self, count: int, width: float) -> Any:
         return multiple(*[self.add(width * (place * 7919 % count) / count) for place in range(count)])
+
+    @rule(count=st.integers(1, 5 * ROT_MIN), first=st.sampled_from([1.0, 100.0, 1e9]))
+    def add_and_cancel(self, count: int, first: float) -> None:
+        for place in range(count):
+            self.cancel(self.add(first + place))
 
     @rule(name=consumes(names))
     def cancel(self, name: int) -> None:
@@ -137,6 +144,7 @@ class TimersMachine(RuleBasedStateMachine):
     @invariant()
     def holds(self) -> None:
         self.timers.check()
+        assert len(self.timers._far) <= self.most * 2 + ROT_MIN
 
 
 TestTimers = TimersMachine.TestCase
@@ -200,3 +208,18 @@ def test_cancelled_timers_do_not_pile_up() -> None:
         assert timers._rot <= ROT_MIN + 1
     assert timers.next_deadline() is None
     assert not timers._far
+
+
+def test_seconds_whose_timers_were_cancelled_do_not_pile_up() -> None:
+    """Each timer in a second of its own, which is far from coming; few of them stay."""
+    timers = Timers(itertools.count().__next__, 0.0)
+    log: list[int] = []
+    for number in range(10_000):
+        timer = Noting(number, log)
+        timers.add(1000.0 + number, timer)
+        if number % 500:
+            timer.cancel()
+        assert len(timers._far) == len(timers._seconds) <= 2 * 20 + ROT_MIN
+    timers.check()
+    timers.fire(20_000.0)
+    assert log == [*range(0, 10_000, 500)]

@@ -149,6 +149,21 @@ def test_an_error_in_a_word_ends_where_the_script_used_it(script: Path) -> None:
     assert "spawn: fn must be callable" in done.stderr
 
 
+def test_a_script_may_report_its_errors_itself(script: Path) -> None:
+    script.write_text("""
+import sys
+sys.excepthook = lambda kind, error, trace: print(kind.__name__, error, trace is error.__traceback__ is not None)
+raise LookupError("mine")
+""")
+    done = computicle("run", script)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "LookupError mine True\n", "")
+
+
+def test_a_script_has_the_builtins_of_any_program(script: Path) -> None:
+    script.write_text("import builtins; print(__builtins__ is builtins)")
+    assert computicle("run", script).stdout == "True\n"
+
+
 GROUP = """
 from computicle import *
 

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from computicle import run
+from computicle import Fiber, current, run, sleep
+from computicle.testing import simulate
 from computicle.tools import demo
 
 HANG_S = 40  # only bounds a hang
@@ -27,6 +28,26 @@ def test_the_demo() -> None:
     assert said.index("WAITED: 1") < said.index("signal_all") < said.index("WAITED: 2")
     assert f"{demo.FETCHERS * demo.FETCHES_EACH:,}" in said
     assert re.search(r"The last answer: \w+, \w+ \d\d, \d{4}", said)
+
+
+def test_the_demo_has_few_connections_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process may have as few as 256 descriptors."""
+    at_once: set[Fiber] = set()
+    most = 0
+
+    def get_date_and_time(_host: str, _port: int) -> str:
+        nonlocal most
+        at_once.add(current())
+        most = max(most, len(at_once))
+        sleep(0.01)
+        at_once.remove(current())
+        return "the time"
+
+    monkeypatch.setattr(demo, "get_date_and_time", get_date_and_time)
+    tally = simulate(demo.fetch_while_busy, 0)
+    assert tally is not None
+    assert len(tally.answers) == demo.FETCHERS * demo.FETCHES_EACH
+    assert most == demo.CONNECTIONS <= 200
 
 
 def test_the_server_ends_with_its_starter() -> None:

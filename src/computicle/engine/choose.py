@@ -6,9 +6,9 @@ Not here: the engines.
 import sys
 
 from computicle.engine.op import Engine
-from computicle.engine.readiness import ReadinessEngine
+from computicle.engine.readiness import ReadinessEngine, abandon_all
 
-__all__ = ["choose_engine"]
+__all__ = ["abandon_all", "choose_engine"]
 
 
 def choose_engine() -> Engine:

@@ -55,9 +55,9 @@ class Op:
 
     def call_off(self, waiter: Any) -> None:
         """Withdraw it: the kernel will not be told of it."""
-        assert self.waiter is waiter
-        self.waiter = None
-        self.argument = None
+        if self.waiter is waiter:
+            self.waiter = None
+            self.argument = None
 
     def retire(self) -> None:
         """Its owner is closed: let go of the attempt, which holds the owner, which holds this."""
@@ -82,6 +82,7 @@ class Wire(Protocol):
     writing: Op
     local: Any
     remote: Any
+    broken: int  # errno of what has broken the connection, as far as an attempt has told; 0: nothing
 
     @property
     def closed(self) -> bool: ...
@@ -114,7 +115,7 @@ class Engine(Protocol):
 
     now: Callable[[], float]
     waiting: int  # how many wait for operations; the kernel counts, so that `busy` need not look for them
-    process: int  # which has made it: in a forked child `abandon` alone may close anything
+    process: int  # which has made it: in a forked child nothing of it is to be used
 
     def poll(self, timeout: float | None) -> deque[Op]:
         """Wait up to `timeout` seconds (None: until woken) for completions.
@@ -147,7 +148,7 @@ class Engine(Protocol):
 
     def listen(self, address: Address, backlog: int) -> Port: ...
 
-    def resolve(self, host: str | None, port: int, *, passive: bool) -> list[Address]:
+    def resolve(self, host: str, port: int) -> list[Address]:
         """Names to addresses. May block: call it through `call`."""
         ...
 
@@ -156,7 +157,3 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None: ...
-
-    def abandon(self) -> None:
-        """In a forked child: close the child's copies of what the parent goes on using."""
-        ...

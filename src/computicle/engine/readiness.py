@@ -25,13 +25,27 @@ import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
+from weakref import ref
 
 from computicle.engine.op import Address, ClosedError, Op
 from computicle.engine.pollers import END, READ, WRITE, make_poller
 from computicle.engine.threads import Threads
 from computicle.engine.wire import SocketPort, SocketWire
 
-__all__ = ["ReadinessEngine"]
+__all__ = ["ReadinessEngine", "abandon_all"]
+
+# Of all threads, by id, until they are closed: whichever thread forks, the child has the descriptors of all of them.
+# No WeakSet: a Ctrl-C that strikes in its callbacks is lost.
+_engines: "dict[int, ref[ReadinessEngine]]" = {}
+
+
+def abandon_all() -> None:
+    """In a forked child: close its copies of every thread's descriptors."""
+    for reference in [*_engines.values()]:
+        engine = reference()
+        if engine is not None:
+            engine.abandon()
+    _engines.clear()
 
 
 class ReadinessEngine:
@@ -52,6 +66,7 @@ class ReadinessEngine:
         self._ear.setblocking(False)
         self._poller.register(self._ear.fileno())
         self._threads = Threads(self._finish)
+        _engines[id(self)] = ref(self)
 
     # The port.
 
@@ -76,7 +91,7 @@ class ReadinessEngine:
                 self._drain_bell()
                 continue
             if mask & END:
-                wire.ended = True
+                wire.doubtful = True
                 mask |= READ | WRITE
             if mask & READ:
                 wire.readable = True
@@ -114,8 +129,10 @@ class ReadinessEngine:
             if isinstance(wire, SocketPort):
                 wire.unlink()
         self.abandon()
+        _engines.pop(id(self), None)
 
     def abandon(self) -> None:
+        """Close every descriptor, and wake nobody."""
         # Nothing of the threads: in a forked child there are none, and their lock may be held for ever.
         for wire in [*self._wires.values()]:
             wire.close()
@@ -156,9 +173,8 @@ class ReadinessEngine:
             raise
         return port
 
-    def resolve(self, host: str | None, port: int, *, passive: bool) -> list[Address]:
-        flags = socket.AI_PASSIVE if passive else 0
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    def resolve(self, host: str, port: int) -> list[Address]:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         return [address for _family, _kind, _protocol, _name, address in found]  # type: ignore[misc]
 
     def _adopt(self, sock: socket.socket, remote: Any) -> SocketWire:
@@ -203,7 +219,7 @@ class ReadinessEngine:
         finished = set(self._finished.copy())
         self._drain_bell()
         for wire in [*self._wires.values()]:
-            wire.readable = wire.ended = True
+            wire.readable = wire.doubtful = True
             if isinstance(wire, SocketWire):
                 wire.writable = True
             for op in (wire.reading, wire.writing):

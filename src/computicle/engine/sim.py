@@ -24,6 +24,7 @@ import random
 import socket
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from heapq import heappop, heappush
 from typing import Any
 
@@ -33,6 +34,7 @@ from computicle.engine.threads import as_helper
 
 __all__ = ["SimEngine"]
 
+ANY_AND_OWN = {2: ("0.0.0.0", "127.0.0.1"), 4: ("::", "::1")}  # hosts by the length of the address
 CALL_S_MAX = 0.001  # a call on a helper thread takes up to this much virtual time
 
 
@@ -89,9 +91,6 @@ class SimEngine:
         self.ports.clear()
         self._events.clear()
 
-    def abandon(self) -> None:
-        """It has nothing that a fork would share."""
-
     # The network.
 
     def connect(self, address: Address) -> SimWire:
@@ -104,14 +103,13 @@ class SimEngine:
             taken = {port.local[1] for port in [*self.ports.values()]}
             number = next(number for number in self._free_ports if number not in taken)
             address = (address[0], number, 0, 0) if len(address) == 4 else (address[0], number)
-        if address in self.ports:
-            raise OSError(errno.EADDRINUSE, "Address already in use")
+        if any(_clash(address, port.local) for port in [*self.ports.values()]):
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
         port = self.ports[address] = SimPort(self, address, backlog)
         return port
 
-    def resolve(self, host: str | None, port: int, *, passive: bool) -> list[Address]:
-        name = host or ("0.0.0.0" if passive else "127.0.0.1")
-        numbers = self.network.names.get(name)
+    def resolve(self, host: str, port: int) -> list[Address]:
+        numbers = self.network.names.get(host)
         if not numbers:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return [(number, port, 0, 0) if ":" in number else (number, port) for number in numbers]
@@ -151,19 +149,31 @@ class SimEngine:
         return ("127.0.0.1", number) if len(remote) == 2 else ("::1", number, 0, 0)
 
     def _arrive(self, wire: SimWire, address: Address) -> None:
-        if wire.closed:
-            return  # given up before it got here
-        port = self.ports.get(address)
-        if port is None and not isinstance(address, str):
-            everywhere: Address = ("0.0.0.0", address[1]) if len(address) == 2 else ("::", address[1], 0, 0)
-            port = self.ports.get(everywhere)
-        if port is None or port.full() or self.chance(self.network.refusals):
-            self.after(self.delay(), wire.refuse)
+        port = self._port_at(address)
+        if wire.closed:  # given up before it got here
+            if port is not None:
+                port.let_in()
+        elif port is None and isinstance(address, str) and not address.startswith("\0"):
+            self.after(self.delay(), partial(wire.refuse, errno.ENOENT))
+        elif port is None or self.chance(self.network.refusals):
+            self.after(self.delay(), partial(wire.refuse, errno.ECONNREFUSED))
+            if port is not None:
+                port.let_in()
+        elif port.full():
+            port.wait_for_room(partial(self._arrive, wire, address))
         else:
             other = SimWire(self, address, wire.local)
             self.after(self.delay(), lambda: wire.open(other))
             other.open(wire)
             port.arrive(other)
+
+    def _port_at(self, address: Address) -> SimPort | None:
+        """Who listens there, if anybody does."""
+        if isinstance(address, str):
+            return self.ports.get(address)
+        everywhere, here = ANY_AND_OWN[len(address)]
+        host = here if address[0] == everywhere else address[0]
+        return self.ports.get((host, *address[1:])) or self.ports.get((everywhere, *address[1:]))
 
     def _run_call(self, op: Op, fn: Callable[[], Any]) -> None:
         if op.waiter is None:
@@ -174,3 +184,11 @@ class SimEngine:
             except BaseException as error:
                 op.error = error
         self._finished.append(op)
+
+
+def _clash(one: Address, other: Address) -> bool:
+    """True if one of them takes connections meant for the other."""
+    if isinstance(one, str) or isinstance(other, str):
+        return one == other
+    everywhere = ANY_AND_OWN[len(one)][0]
+    return one[1:] == other[1:] and (one[0] == other[0] or everywhere in (one[0], other[0]))

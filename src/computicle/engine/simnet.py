@@ -15,7 +15,10 @@ Not here: time and events (sim.py).
 """
 
 import errno
+import math
+import os
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -40,6 +43,11 @@ class Network:
         resets: how often (0 to 1) a piece breaks the connection instead of arriving.
         refusals: how often a connection is refused although somebody listens.
         names: what the names resolve to.
+
+    Paths of Unix sockets are only names here: nothing is made in the file system.
+
+    Raises:
+        TypeError, ValueError: a value that no network can have.
     """
 
     latency: tuple[float, float] = (0.0001, 0.01)
@@ -50,6 +58,27 @@ class Network:
     names: dict[str, list[str]] = field(
         default_factory=lambda: {"localhost": ["127.0.0.1"], "127.0.0.1": ["127.0.0.1"], "0.0.0.0": ["0.0.0.0"]}
     )
+
+    def __post_init__(self) -> None:
+        bounds = self.latency
+        if (
+            not isinstance(bounds, tuple)
+            or len(bounds) != 2
+            or not all(isinstance(one, (int, float)) for one in bounds)
+        ):
+            raise TypeError(f"Network: latency must be a tuple of two numbers, not {bounds!r}")
+        if not 0 <= bounds[0] <= bounds[1] < math.inf:
+            raise ValueError(f"Network: latency must be (least, most) seconds, zero or more, not {bounds!r}")
+        if not isinstance(self.window, int):
+            raise TypeError(f"Network: window must be an int, not {self.window!r}")
+        if self.window < 1:
+            raise ValueError(f"Network: window must be at least 1, not {self.window!r}")
+        for name in ("resets", "refusals"):
+            often = getattr(self, name)
+            if not isinstance(often, (int, float)):
+                raise TypeError(f"Network: {name} must be a number, not {often!r}")
+            if not 0 <= often <= 1:
+                raise ValueError(f"Network: {name} must be between 0 and 1, not {often!r}")
 
 
 class SimWire:
@@ -63,7 +92,8 @@ class SimWire:
         self.reading = Op(lambda: f"data from {address_text(remote)}")
         self.writing = Op(lambda: f"room to send to {address_text(remote)}")
         self._other: SimWire | None = None  # None: not connected yet
-        self._error: int | None = None  # errno of what has ended the connection
+        self.broken = 0
+        self._fate = 0  # errno of what has ended the connection, told or not
         self._unread = bytearray()
         self._ended = False  # the other side's end has arrived
         self._room = engine.network.window  # bytes that may be sent now
@@ -95,9 +125,11 @@ class SimWire:
         return len(data)
 
     def send(self, data: Any) -> int | None:
+        self._check_open()
+        if self._writing_ended or self.broken:
+            self.broken = self.broken or errno.EPIPE
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
         self._check()
-        if self._writing_ended:
-            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
         if len(data) == 0:
             return 0
         if self._room == 0 or self._other is None:
@@ -116,7 +148,9 @@ class SimWire:
         return True if self._other is not None else None
 
     def end_writing(self) -> None:
-        self._check()
+        self._check_open()
+        if self._fate:
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
         self._writing_ended = True
         if self._other is not None:
             self._cross(self._other.take_end)
@@ -126,7 +160,7 @@ class SimWire:
             return
         self._closed = True
         other = self._other
-        if other is not None and self._error is None:
+        if other is not None and not self._fate:
             if self._unread:  # tcp(7): closing with unread bytes resets the connection
                 self._cross(lambda: other.break_off(errno.ECONNRESET))
             elif not self._writing_ended:
@@ -143,8 +177,8 @@ class SimWire:
             self._cross(lambda: other.break_off(errno.ECONNRESET))
         self._engine.attempt(self.writing)
 
-    def refuse(self) -> None:
-        self._error = errno.ECONNREFUSED
+    def refuse(self, error: int) -> None:
+        self._fate = error
         self._engine.attempt(self.writing)
 
     def take_in(self, piece: bytes) -> None:
@@ -166,11 +200,15 @@ class SimWire:
     def break_off(self, error: int) -> None:
         """The connection is lost, here and on the other side."""
         for wire in (self, self._other):
-            if wire is not None and wire._error is None:
-                wire._error = error
+            if wire is None or wire._fate:
+                continue
+            if wire._ended:  # in good order: what it has been sent can be read, but nobody is left to send to
+                wire._writing_ended = True
+            else:
+                wire._fate = error
                 wire._unread.clear()
-                self._engine.attempt(wire.reading)
-                self._engine.attempt(wire.writing)
+            self._engine.attempt(wire.reading)
+            self._engine.attempt(wire.writing)
 
     def _cross(self, happen: Any) -> None:
         """Have something happen on the other side, after all that was sent before."""
@@ -183,12 +221,15 @@ class SimWire:
             return self._engine.random.randint(1, most)
         return most
 
-    def _check(self) -> None:
+    def _check_open(self) -> None:
         if self.closed:
             raise ClosedError("the stream is closed")
-        if self._error is not None:
-            text = "Connection refused" if self._error == errno.ECONNREFUSED else "Connection reset by peer"
-            raise OSError(self._error, text)
+
+    def _check(self) -> None:
+        self._check_open()
+        if self._fate:
+            self.broken = self._fate
+            raise OSError(self._fate, os.strerror(self._fate))
 
 
 class SimPort:
@@ -198,6 +239,7 @@ class SimPort:
         self._engine = engine
         self._backlog = backlog
         self._arrived: deque[SimWire] = deque()
+        self._waiting: deque[Callable[[], None]] = deque()  # connections that find the backlog full
         self.local = local
         self._closed = False
         self.reading = Op(lambda: f"a connection to {address_text(local)}")
@@ -209,10 +251,22 @@ class SimPort:
     def accept(self, _argument: Any) -> SimWire | None:
         if self.closed:
             raise ClosedError("the listener is closed")
-        return self._arrived.popleft() if self._arrived else None
+        if not self._arrived:
+            return None
+        self.let_in()
+        return self._arrived.popleft()
 
     def full(self) -> bool:
         return len(self._arrived) >= self._backlog
+
+    def wait_for_room(self, arrive: Callable[[], None]) -> None:
+        """The backlog is full: `arrive` is called when it may have room."""
+        self._waiting.append(arrive)
+
+    def let_in(self) -> None:
+        """There is room for one more."""
+        if self._waiting:
+            self._engine.after(self._engine.delay(), self._waiting.popleft())
 
     def arrive(self, wire: SimWire) -> None:
         self._arrived.append(wire)
@@ -227,5 +281,7 @@ class SimPort:
             del self._engine.ports[self.local]
             for wire in self._arrived:
                 self._engine.after(self._engine.delay(), partial(wire.break_off, errno.ECONNRESET))
+            for arrive in self._waiting:
+                self._engine.after(self._engine.delay(), arrive)
             self._engine.fail(self.reading, ClosedError(f"closed while waiting for {self.reading}"))
             self.reading.retire()

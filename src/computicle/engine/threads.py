@@ -120,6 +120,10 @@ class Threads:
                 try:
                     op.result = fn()
                 except BaseException as error:
+                    if not _here.helper:
+                        raise
                     op.error = error
+                if not _here.helper:
+                    return  # it has forked: in the child this is a thread like any other, and there is nobody to tell
             self._finished(op)
             del job, op, fn

@@ -3,14 +3,20 @@
 The poller speaks of each change once (edge-triggered), so what it said is
 remembered here: `readable` and `writable` stay true until an attempt finds
 nothing. A read that brings less than was asked for has emptied the socket, so
-the next one can wait for an event without asking the system first; unless the
-other side has ended, when the end itself is still to be read (epoll(7), Q&A 9).
+the next one can wait for an event without asking the system first (epoll(7),
+Q&A 9); unless the other side has ended, when the end itself is still to be
+read, or the socket is a Unix one, where a read stops behind each descriptor
+that is passed (unix(7)).
+
+The system tells once what has broken a connection, to whoever reads or sends
+next, and calls it an end from then on. So that is remembered, too.
 
 Rules:
   1. An attempt answers None exactly when it would wait, and then the next
      event for the descriptor is sure to come.
   2. `readable` is false only if an event will follow; a doubt makes it true.
   3. A descriptor is closed once, and its engine forgets it first.
+  4. A connection that was broken off never reads as one that has ended.
 
 Not here: events (readiness.py), buffering and lines (net/stream.py).
 """
@@ -28,6 +34,9 @@ from computicle.engine.text import address_text
 __all__ = ["SocketPort", "SocketWire"]
 
 _BUSY = (errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK, errno.EAGAIN)
+
+# What breaks a connection off, both ways (tcp(7)). EPIPE is not among them: it ends only sending.
+_BREAKS = (errno.ECONNRESET, errno.ECONNABORTED, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH)
 
 # A connection that was lost while it stood in line: accept(2) tells its error, and the next one may be well.
 _LEFT = tuple(
@@ -57,9 +66,10 @@ class SocketWire:
         "_recv_into",
         "_send",
         "_socket",
+        "broken",
         "closed",
         "descriptor",
-        "ended",
+        "doubtful",
         "local",
         "readable",
         "reading",
@@ -79,7 +89,9 @@ class SocketWire:
         self.local: Any = None
         self.readable = True
         self.writable = True
-        self.ended = False  # the poller saw the other side's end, or urgent data: short reads prove nothing
+        # Short reads prove nothing: this is a Unix socket, or the poller saw the other side's end, or urgent data.
+        self.doubtful = sock.family == socket.AF_UNIX
+        self.broken = 0  # errno of what an attempt was told has broken it
         self.closed = False
         # Not through self: it would hold itself, and wait for the collector in the end.
         self.reading = Op(lambda: f"data from {address_text(remote)}")
@@ -93,8 +105,14 @@ class SocketWire:
         except BlockingIOError:
             self.readable = False
             return None
-        if len(data) < count and not self.ended and data:
-            self.readable = False
+        except OSError as error:
+            self._note(error)
+            raise
+        if len(data) < count:
+            if not data:
+                self._check_end()
+            elif not self.doubtful:
+                self.readable = False
         return data
 
     def recv_into(self, buffer: Any) -> int | None:
@@ -105,8 +123,14 @@ class SocketWire:
         except BlockingIOError:
             self.readable = False
             return None
-        if 0 < count < len(buffer) and not self.ended:
-            self.readable = False
+        except OSError as error:
+            self._note(error)
+            raise
+        if count < len(buffer):
+            if not count:
+                self._check_end()
+            elif not self.doubtful:
+                self.readable = False
         return count
 
     def send(self, data: Any) -> int | None:
@@ -117,6 +141,18 @@ class SocketWire:
         except BlockingIOError:
             self.writable = False
             return None
+        except OSError as error:
+            self._note(error)
+            raise
+
+    def _note(self, error: OSError) -> None:
+        if error.errno in _BREAKS or (error.errno == errno.EPIPE and not self.broken):
+            self.broken = error.errno
+
+    def _check_end(self) -> None:
+        """The system says that the other side has ended. Raises OSError if it has been told something else before."""
+        if self.broken in _BREAKS:
+            raise OSError(self.broken, os.strerror(self.broken))
 
     def start_connect(self, address: Any) -> None:
         """Begin; `finish_connect` tells the outcome. Raises OSError if it failed at once."""
@@ -186,7 +222,7 @@ class SocketPort:
         "_socket",
         "closed",
         "descriptor",
-        "ended",
+        "doubtful",
         "local",
         "readable",
         "reading",
@@ -207,7 +243,7 @@ class SocketPort:
         self.local: Address = sock.getsockname()
         self._made: tuple[str, int, int] | None = None  # the path that bind has made: name, device, inode
         self.readable = True
-        self.writable = self.ended = False  # these two and `writing`: so that the engine need not ask what it has
+        self.writable = self.doubtful = False  # these two and `writing`: so that the engine need not ask what it has
         self.closed = False
         local = self.local
         self.reading = Op(lambda: f"a connection to {address_text(local)}")

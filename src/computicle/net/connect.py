@@ -43,7 +43,7 @@ def connect(host: str | None = None, port: int | None = None, *, path: str | os.
         raise TypeError(f"connect: host (a str) and port are needed, or path=; got {host!r} and {port!r}")
     if not host:
         raise ValueError("connect: host must not be empty; 'localhost' is this machine")
-    addresses = addresses_of(me, host, checked_port("connect", port), passive=False)
+    addresses = addresses_of(me, host, checked_port("connect", port))
     return Stream(_first_that_answers(me, addresses), me)
 
 

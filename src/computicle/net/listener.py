@@ -24,6 +24,7 @@ from computicle.scheduler.word import entering
 
 __all__ = ["Listener", "listen"]
 
+LOOPBACK = "127.0.0.1"
 BACKLOG = 1024  # connections the system keeps for us until we accept; it may cap this (net.core.somaxconn)
 
 
@@ -86,12 +87,15 @@ class Listener(Single):
         """For `serve`: from now on its connections are for `me`, who closes it in the end.
 
         Raises:
+            ClosedError: it is closed.
             RuntimeError: it has another user, or belongs to another thread.
         """
+        if self._port.closed:
+            raise ClosedError("serve: the listener is closed")
         if me.kernel is not self._kernel:
             raise RuntimeError("serve: this listener belongs to another thread: serve it there")
         other = self._server or self._port.reading.waiter
-        if other is not None and not self._port.closed:
+        if other is not None:
             raise RuntimeError(
                 f"serve: fiber {other.name!r} has the connections of {self} already: one serve is enough for any number "
                 "of them, as limit= allows, and another handler needs a listener of its own"
@@ -138,7 +142,7 @@ class Listener(Single):
 
 
 def listen(
-    port: int | None = None, host: str | None = "127.0.0.1", path: str | os.PathLike[str] | None = None
+    port: int | None = None, host: str | None = LOOPBACK, path: str | os.PathLike[str] | None = None
 ) -> Listener:
     """Listen for connections. Waits only if `host` is a name to look up.
 
@@ -152,15 +156,17 @@ def listen(
     """
     me = entering()
     if path is not None:
-        if port is not None:
-            raise TypeError("listen: give port, or path, not both")
+        if port is not None or host != LOOPBACK:
+            raise TypeError("listen: give port and host, or path, not both")
         path = checked_path("listen", path)
         return Listener(_port_at(me, path), me, path)
     if port is None:
         raise TypeError("listen: port is needed (0 picks one), or path=")
     if host is not None and not isinstance(host, str):
         raise TypeError(f"listen: host must be a str, or None for all of IPv4, not {host!r}")
-    addresses = addresses_of(me, host or "0.0.0.0", checked_port("listen", port), passive=True)
+    if host == "":
+        raise ValueError("listen: host must not be empty; None is all of IPv4")
+    addresses = addresses_of(me, "0.0.0.0" if host is None else host, checked_port("listen", port))
     return Listener(_port_at(me, addresses[0]), me, None)
 
 

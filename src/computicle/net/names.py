@@ -6,6 +6,7 @@ block, so that happens on a helper thread.
 Not here: whom to try first (connect.py).
 """
 
+import errno
 import os
 import socket
 from typing import Any
@@ -38,7 +39,7 @@ def checked_path(word: str, path: Any) -> str:
     return text
 
 
-def addresses_of(me: Fiber, host: str, port: int, *, passive: bool) -> list[Address]:
+def addresses_of(me: Fiber, host: str, port: int) -> list[Address]:
     """The addresses of `host`; waits for the look-up.
 
     Raises:
@@ -48,7 +49,7 @@ def addresses_of(me: Fiber, host: str, port: int, *, passive: bool) -> list[Addr
     if number is not None:
         return [number]
     engine = me.kernel.engine
-    op = engine.call(lambda: engine.resolve(host, port, passive=passive), f"the addresses of {host!r}", me)
+    op = engine.call(lambda: engine.resolve(host, port), f"the addresses of {host!r}", me)
     try:
         addresses: list[Address] = me.kernel.wait_for_op(me, op)
     except socket.gaierror as error:
@@ -59,8 +60,10 @@ def addresses_of(me: Fiber, host: str, port: int, *, passive: bool) -> list[Addr
 
 
 def with_address(error: OSError, address: Address) -> OSError:
-    """The same error, saying what it is about."""
+    """`error`, saying what it is about. A path that is too long for the system gets the errno it lacks."""
     if error.errno is None:
+        if isinstance(address, str):  # the system was not asked at all: the path does not fit into its argument
+            return OSError(errno.ENAMETOOLONG, f"{error}: {address_text(address)}")
         return error
     return type(error)(error.errno, f"{error.strerror}: {address_text(address)}")
 

@@ -21,15 +21,15 @@ from collections.abc import Callable
 from typing import Any
 
 from computicle.net.listener import Listener, listen
-from computicle.net.stream import Stream
+from computicle.net.stream import Stream, was_broken_by
 from computicle.scheduler.arguments import checked_callable, checked_count, checked_seconds
 from computicle.scheduler.errors import Cancelled
 from computicle.scheduler.fiber import Fiber
-from computicle.scheduler.interrupts import calls_out
 from computicle.scheduler.locks import Semaphore
 from computicle.scheduler.log import log_error
 from computicle.scheduler.park import Opening, look_around
 from computicle.scheduler.scope import FreeScope, Scope
+from computicle.scheduler.spots import calls_out
 from computicle.scheduler.timeouts import sleep_for
 from computicle.scheduler.word import entering
 
@@ -109,7 +109,7 @@ def _handle(visit: _Visit, handler: Callable[[Stream], Any]) -> None:
     except (Cancelled, SystemExit, KeyboardInterrupt):
         raise
     except BaseException as error:
-        if _is_disconnection(error):
+        if _is_disconnection(stream, error):
             _log.info("connection from %s ended: %s", stream.remote, error)
         else:
             log_error(error, "the handler of the connection from %s failed", stream.remote)
@@ -117,11 +117,11 @@ def _handle(visit: _Visit, handler: Callable[[Stream], Any]) -> None:
         visit.end()
 
 
-def _is_disconnection(error: BaseException) -> bool:
-    """True for a lost connection, and for a group of nothing else."""
+def _is_disconnection(stream: Stream, error: BaseException) -> bool:
+    """True if it says that this connection is lost; also of a group that says nothing else."""
     if isinstance(error, BaseExceptionGroup):
-        return all(map(_is_disconnection, error.exceptions))
-    return isinstance(error, ConnectionError)
+        return all(_is_disconnection(stream, one) for one in error.exceptions)
+    return was_broken_by(stream, error)
 
 
 def _accept(me: Fiber, listener: Listener) -> Stream:

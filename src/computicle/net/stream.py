@@ -14,6 +14,7 @@ Rules:
 Not here: sockets (engine/wire.py), who connects (connect.py, listener.py).
 """
 
+import errno
 import os
 import sys
 import warnings
@@ -30,7 +31,7 @@ from computicle.scheduler.park import look_around
 from computicle.scheduler.single import Single
 from computicle.scheduler.word import entering
 
-__all__ = ["IncompleteRead", "LineTooLong", "Stream", "close_dropped"]
+__all__ = ["IncompleteRead", "LineTooLong", "Stream", "close_dropped", "was_broken_by"]
 
 LINE_MAX = 65_536  # bytes in a line, unless readline is told otherwise
 CHUNK = 65_536  # bytes asked for at once when filling the buffer
@@ -70,12 +71,13 @@ class Stream(Single):
         remote, local: the addresses of both ends.
     """
 
-    __slots__ = ("_buffer", "_halted", "_kernel", "_open_for", "_reader", "_wire")
+    __slots__ = ("_buffer", "_halted", "_kernel", "_open_for", "_reader", "_unread_for", "_wire")
 
     def __init__(self, wire: Wire, me: Fiber) -> None:
         self._wire = wire
         self._kernel = me.kernel
         self._buffer = bytearray()  # read from the wire, and not asked for yet
+        self._unread_for: Kernel | None = me.kernel  # who may read; None: _reader is at it
         self._reader: Fiber | None = None  # who is filling the buffer, and may wait again
         self._open_for: Kernel | None = me.kernel  # who may send; None: see _halted
         self._halted: Fiber | str = ""  # who is sending, or why nothing more can be sent
@@ -109,7 +111,7 @@ class Stream(Single):
             RuntimeError: another fiber is reading from it, or it belongs to another thread.
         """
         me = entering()
-        if self._buffer or n.__class__ is not int or n < 1 or me.kernel is not self._kernel:
+        if self._buffer or n.__class__ is not int or n < 1 or me.kernel is not self._unread_for:
             return self._take(me, checked_count("recv", "n", n, 0))
         me.credit -= 1
         data = self._wire.recv(n)
@@ -127,18 +129,19 @@ class Stream(Single):
             As recv.
         """
         me = entering()
-        view = _bytes_of("recv_into", "buffer", buffer)
-        if view.readonly:
-            raise TypeError(f"recv_into: buffer must be writable, and {type(buffer).__name__} is not")
-        if self._buffer or not view or me.kernel is not self._kernel:
-            data = self._take(me, len(view))
-            view[: len(data)] = data
-            return len(data)
-        me.credit -= 1
-        count = self._wire.recv_into(view)
-        if count is None:
-            return me.kernel.finish_op(me, self._wire.reading, self._wire.recv_into, view)  # type: ignore[no-any-return]
-        return count
+        # Released in any case: a traceback may hold it for long, and meanwhile the buffer could not be resized.
+        with _bytes_of("recv_into", "buffer", buffer) as view:
+            if view.readonly:
+                raise TypeError(f"recv_into: buffer must be writable, and {type(buffer).__name__} is not")
+            if self._buffer or not view or me.kernel is not self._unread_for:
+                data = self._take(me, len(view))
+                view[: len(data)] = data
+                return len(data)
+            me.credit -= 1
+            count = self._wire.recv_into(view)
+            if count is None:
+                count = me.kernel.finish_op(me, self._wire.reading, self._wire.recv_into, view)
+            return count
 
     def readline(self, limit: int = LINE_MAX) -> bytes:
         r"""Read up to and with the next \n. Waits for it.
@@ -161,7 +164,7 @@ class Stream(Single):
             try:
                 end = self._find_end(me, limit)
             finally:
-                self._reader = None
+                self._end_reading()
         return self._take(me, end + 1)
 
     def read_exactly(self, n: int) -> bytes:
@@ -180,7 +183,7 @@ class Stream(Single):
                     if not self._fill(me):
                         raise IncompleteRead(self._cut(n), n)
             finally:
-                self._reader = None
+                self._end_reading()
         return self._take(me, n)
 
     def __iter__(self) -> Iterator[bytes]:
@@ -203,12 +206,17 @@ class Stream(Single):
         me = entering()
         if me.kernel is not self._open_for:
             self._refuse(me)
+        view = None
         if type(data) is not bytes:
-            data = _bytes_of("sendall", "data", data)
-        me.credit -= 1
-        sent = self._wire.send(data)
-        if sent != len(data):
-            self._send_rest(me, data, sent or 0)
+            data = view = _bytes_of("sendall", "data", data)
+        try:
+            me.credit -= 1
+            sent = self._wire.send(data)
+            if sent != len(data):
+                self._send_rest(me, data, sent or 0)
+        finally:
+            if view is not None:
+                view.release()  # as in recv_into
 
     def send_eof(self) -> None:
         """Say that nothing more will be sent; reading goes on. Never waits.
@@ -260,7 +268,10 @@ class Stream(Single):
     def _begin_reading(self, me: Fiber) -> None:
         """Around the waits of one word: nobody else may read in between."""
         self._check_reader(me)
-        self._reader = me
+        self._unread_for, self._reader = None, me
+
+    def _end_reading(self) -> None:
+        self._unread_for, self._reader = self._kernel, None
 
     def _find_end(self, me: Fiber, limit: int) -> int:
         """Read until there is an end of line; where it is."""
@@ -329,11 +340,12 @@ class Stream(Single):
                 while done < len(view):
                     if me.credit <= 0:
                         look_around(me)
-                    count = wire.send(view[done:])
-                    if count is None:
-                        count = me.kernel.finish_op(me, wire.writing, wire.send, view[done:])
-                    else:
-                        me.credit -= 1
+                    with view[done:] as rest:
+                        count = wire.send(rest)
+                        if count is None:
+                            count = me.kernel.finish_op(me, wire.writing, wire.send, rest)
+                        else:
+                            me.credit -= 1
                     done += count
             except BaseException as error:
                 if done:
@@ -342,6 +354,12 @@ class Stream(Single):
                     self._open_for, self._halted = self._kernel, ""
                 raise
         self._open_for, self._halted = self._kernel, ""
+
+
+def was_broken_by(stream: Stream, error: BaseException) -> bool:
+    """True if `error` says that the connection itself is lost."""
+    broken = stream._wire.broken
+    return broken != 0 and isinstance(error, OSError) and error.errno in (broken, errno.EPIPE)
 
 
 def close_dropped(owner: object, kernel: Kernel, close: Callable[[], None]) -> None:

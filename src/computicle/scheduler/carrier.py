@@ -75,7 +75,7 @@ def frame_of(runner: object) -> FrameType | None:
     return runner.gr_frame if isinstance(runner, _greenlet.greenlet) else None
 
 
-def outside_fibers(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def outside_fibers(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Call `fn` as if no fiber were running here, so that no word works in it.
 
     In a helper thread none is. An engine without threads makes its calls on the kernel's stack.

@@ -18,7 +18,6 @@ from typing import Generic, TypeVar
 from computicle.engine.op import ClosedError
 from computicle.scheduler.arguments import checked_count, checked_timeout
 from computicle.scheduler.line import Line, Taken
-from computicle.scheduler.park import wake
 from computicle.scheduler.single import Single
 from computicle.scheduler.word import entering
 
@@ -60,7 +59,7 @@ class Channel(Single, Generic[T]):
         me.credit -= 1  # an error counts as well; a wait refills it
         if self.closed:
             raise ClosedError("the channel is closed: nothing more can be sent")
-        if self._receivers.wake_first(value):
+        if self._receivers.wake_first(value) is not None:
             return
         if len(self._values) < self.capacity:
             self._values.append(value)
@@ -94,12 +93,11 @@ class Channel(Single, Generic[T]):
 
     def take(self) -> Taken | None:
         """For select: a value, if there is one now. Raises ClosedError."""
+        sender = self._senders.wake_first()
+        if sender is not None:
+            self._values.append(sender[1])
         if self._values:
-            if self._senders.fibers:
-                self._values.append(self._hand_in())
             return Taken(self._values.popleft())
-        if self._senders.fibers:
-            return Taken(self._hand_in())
         if self.closed:
             raise ClosedError("the channel is closed and empty")
         return None
@@ -107,12 +105,6 @@ class Channel(Single, Generic[T]):
     def taking_line(self) -> Line:
         """For select: where to stand until a value comes."""
         return self._receivers
-
-    def _hand_in(self) -> T:
-        """Let the longest waiting sender go on; what it brought."""
-        sender, value = self._senders.pop()
-        wake(sender)
-        return value  # type: ignore[no-any-return]
 
     def __len__(self) -> int:
         return len(self._values)

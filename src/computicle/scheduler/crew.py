@@ -9,7 +9,7 @@ end one by one this is a fifth of all their time (bench/sleepers.py).
 
 Rules:
   1. When the kernel sleeps, idle carriers are at most three times the busy
-     ones, and 768.
+     ones, or 768 if that is more.
   2. Only the hub makes carriers and ends them, until the kernel is closed.
 
 Not here: what a carrier runs (kernel.py).
@@ -24,7 +24,7 @@ from computicle.scheduler.carrier import Carrier, end_in_turn
 __all__ = ["Crew"]
 
 IDLE_MIN = 512  # always kept, some 7 KiB each
-SURPLUS_MIN = 256  # fewer too many are not worth the trouble
+SURPLUS_MIN = 256  # a surplus below this is not worth ending
 IDLE_SHARE = 3  # idle ones to a busy one, at most
 
 
@@ -73,4 +73,4 @@ class Crew:
         """Assert the rules. O(n): for tests."""
         busy = self._total - len(self.idle)
         assert busy >= 0
-        assert len(self.idle) <= IDLE_SHARE * busy + IDLE_MIN + SURPLUS_MIN
+        assert len(self.idle) <= max(IDLE_SHARE * busy, IDLE_MIN + SURPLUS_MIN)

@@ -13,12 +13,11 @@ from collections.abc import Callable
 from typing import Any
 
 from computicle.scheduler.arguments import name_of
-from computicle.scheduler.errors import FiberCancelled
 from computicle.scheduler.fiber import Fiber
-from computicle.scheduler.interrupts import calls_out
 from computicle.scheduler.log import log_error
 from computicle.scheduler.park import look_around
 from computicle.scheduler.scope import Scope
+from computicle.scheduler.spots import calls_out
 
 __all__ = ["gather_all", "race_all"]
 
@@ -42,7 +41,7 @@ class Crowd(Scope):
             self.errors = []
             raise error
 
-    def pass_on_cancellation(self) -> None:
+    def pass_on_cancellation(self, me: Fiber) -> None:
         """For the call to decide, which may have its values all the same."""
 
     def settle_errors(self, error: BaseException | None, *, absorbed: bool) -> bool:
@@ -58,10 +57,7 @@ def gather_all(me: Fiber, fns: tuple[Callable[[], Any], ...]) -> list[Any]:
     with Crowd() as crowd:
         fibers.extend(crowd.begin(fn, (), {}, None) for fn in fns)
     crowd.raise_first()
-    for fiber in fibers:
-        if fiber.error is not None:
-            _decided_by_cancellation(me, fiber)
-    return [fiber.value for fiber in fibers]
+    return [_value_of(me, fiber) for fiber in fibers]
 
 
 def race_all(me: Fiber, fns: tuple[Callable[[], Any], ...]) -> Any:
@@ -80,11 +76,13 @@ def race_all(me: Fiber, fns: tuple[Callable[[], Any], ...]) -> Any:
         fibers.extend(crowd.begin(entrant, (fn,), {}, name_of(fn)) for fn in fns)
     crowd.raise_first()
     if not won:
-        _decided_by_cancellation(me, fibers[0])
+        for fiber in fibers:
+            _value_of(me, fiber)
     return won[0]
 
 
-def _decided_by_cancellation(me: Fiber, fiber: Fiber) -> None:
-    if me.credit <= 0:
+def _value_of(me: Fiber, fiber: Fiber) -> Any:
+    """Raises what has ended it otherwise: it was cancelled, or somebody else has joined it, and was told first."""
+    if fiber.error is not None and me.credit <= 0:
         look_around(me)
-    raise FiberCancelled(f"fiber {fiber.name!r} was cancelled")
+    return fiber.result()

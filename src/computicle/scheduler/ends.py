@@ -21,6 +21,7 @@ from typing import Any
 
 from computicle.scheduler.carrier import fiber_here, here, is_own_flow
 from computicle.scheduler.errors import Cancelled
+from computicle.scheduler.hosted import drop_open
 from computicle.scheduler.interrupts import EXIT_BY_SIGINT
 from computicle.scheduler.kernel import Kernel
 from computicle.scheduler.log import log_error
@@ -46,6 +47,8 @@ def leave(kernel: Kernel, *, cancel: bool) -> BaseException | None:
     me = kernel.main
     assert here() is me.runner
     try:
+        if me.region is not me:
+            log_error(RuntimeError(drop_open(me, me, kernel.base)), "the thread's own flow has ended")
         if cancel:
             kernel.base.cancel()
         kernel.base.drain(me)

@@ -47,6 +47,7 @@ class Fiber(Region):
         "__weakref__",
         "_name",
         "args",
+        "asking",
         "context",
         "credit",
         "done",
@@ -75,6 +76,7 @@ class Fiber(Region):
     # Its wait, and what ended it. When done: its outcome.
     why: Why | None
     value: Any
+    asking: bool  # it asks its predicate itself, so it runs although it has a `why`; set by the first time
     error: BaseException | None
     trace: TracebackType | None  # the error's, as the fiber ended; set by failing
     # What it runs, and in what surroundings.
@@ -178,7 +180,8 @@ class Fiber(Region):
         if isinstance(self.error, Cancelled):
             raise FiberCancelled(f"fiber {self.name!r} was cancelled")
         try:
-            raise self.error.with_traceback(self.trace)  # without the lines of those who were told before
+            self.error.__traceback__ = self.trace  # without the lines of those who were told before
+            raise self.error
         finally:
             del self  # as in join
 
@@ -191,13 +194,15 @@ class Fiber(Region):
         me = here().fiber
         if self is me or self.kernel is not me.kernel:
             raise self._not_to_be_joined(me)
-        line = self.joiners
-        if not isinstance(line, End):
-            first, line = line, End(self)
-            self.joiners = line
-            if first is not None:
-                line.fibers[first] = None
-                first.why = line
+        if isinstance(self.joiners, End):
+            return self.joiners
+        line = End(self)
+        # From here on without a call, where a handler may strike that cancels the first.
+        first = self.joiners
+        self.joiners = line
+        if first is not None:
+            line.fibers[first] = None
+            first.why = line
         return line
 
     def call_off(self, _fiber: "Fiber") -> None:
@@ -341,9 +346,8 @@ class End(Line):
         """The fiber has ended: wake them all."""
         fibers, self.fibers = self.fibers, {}
         for fiber in fibers:
-            if fiber.why is not self:
-                self.take_from_choice(fiber)
-            wake(fiber)
+            if fiber.why is self or self.take_from_choice(fiber):
+                wake(fiber)
 
     def __str__(self) -> str:
         return _end_of(self.fiber)

@@ -17,6 +17,7 @@ the system (interrupts.py), the child's side of a fork (forks.py).
 
 from collections import deque
 from collections.abc import Callable
+from types import TracebackType
 from typing import Any
 
 from computicle.engine.choose import choose_engine
@@ -26,19 +27,18 @@ from computicle.scheduler.carrier import Carrier, fiber_here, here, is_own_flow
 from computicle.scheduler.ends import close_flow, watch_thread
 from computicle.scheduler.errors import Cancelled, FiberCancelled
 from computicle.scheduler.fiber import Fiber, new_fiber
-from computicle.scheduler.interrupts import calls_out
+from computicle.scheduler.hosted import drop_open
 from computicle.scheduler.kernel import Kernel
 from computicle.scheduler.log import log_error
 from computicle.scheduler.park import Runner, being_asked, look_around
-from computicle.scheduler.region import Region
-from computicle.scheduler.scope import FreeScope, Scope
+from computicle.scheduler.scope import FreeScope, Scope, rehome
+from computicle.scheduler.spots import calls_out
 
 __all__ = [
     "BaseScope",
     "RunScope",
     "adopt",
     "make_main",
-    "rehome",
     "run_apart",
     "run_main",
     "running",
@@ -64,6 +64,20 @@ class RunScope(Scope):
     def __init__(self, outside: Fiber) -> None:
         super().__init__()
         self.outside = outside  # the flow's main fiber before the run, and after it
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        """As any scope; and if main has ended inside regions of its own, it is told."""
+        if self.host.region is self:
+            return super().__exit__(kind, error, traceback)
+        text = drop_open(self.host, self, self)
+        if error is not None:
+            error.add_note(text)
+            return super().__exit__(kind, error, traceback)
+        problem = RuntimeError(text)
+        super().__exit__(RuntimeError, problem, None)
+        raise problem
 
 
 def running() -> Fiber:
@@ -158,21 +172,6 @@ def _run_in(
             for fiber in [*base.fibers]:
                 rehome(fiber, base, scope)
     return value
-
-
-def rehome(fiber: Fiber, old: Scope, new: Scope) -> None:
-    """Make a fiber of `old` one of `new`."""
-    if old.fibers.pop(fiber, fiber) is None:
-        new.fibers[fiber] = None
-    if fiber.outer is old:
-        fiber.outer = new
-    if fiber.scope is old:
-        fiber.scope = new
-    region: Region | None = fiber.region
-    while region is not None and region is not fiber:
-        if isinstance(region, Scope) and region.scope_outside is old:
-            region.scope_outside = new
-        region = region.outer
 
 
 def run_apart(

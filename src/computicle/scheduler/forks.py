@@ -4,8 +4,9 @@ Rules:
   1. The forking fiber goes on in the child, as the main fiber of a new kernel.
   2. All others are dropped as they stand: nothing of theirs ever runs there,
      finally blocks included, not even when the child ends.
-  3. The child closes its copies of our descriptors, and says nothing to
-     anybody else who holds them: the parent is not disturbed.
+  3. The child closes its copies of our descriptors, of those of all threads,
+     whichever has forked; and says nothing to anybody else who holds them:
+     the parent is not disturbed.
   4. Where the forking fiber has nothing to return to (its main fiber was
      dropped), the child ends with it, like a program whose main has returned;
      but without exit hooks, which are the parent's.
@@ -18,16 +19,17 @@ import os
 import sys
 from typing import Any
 
-from computicle.engine.choose import choose_engine
+from computicle.engine.choose import abandon_all, choose_engine
 from computicle.engine.threads import leave_helpers
 from computicle.scheduler.carrier import fiber_here, here
+from computicle.scheduler.deadlines import Deadline
 from computicle.scheduler.ends import exit_status, leave
 from computicle.scheduler.fiber import Fiber
-from computicle.scheduler.flows import BaseScope, RunScope, make_main, rehome, serve_flow
+from computicle.scheduler.flows import BaseScope, RunScope, make_main, serve_flow
 from computicle.scheduler.interrupts import Interrupts
 from computicle.scheduler.kernel import Kernel
 from computicle.scheduler.region import Region
-from computicle.scheduler.scope import Deadline, Scope
+from computicle.scheduler.scope import Scope, rehome
 
 __all__: list[str] = []
 
@@ -38,6 +40,7 @@ def _after_fork_in_child() -> None:
     leave_helpers()
     while Interrupts.serving is not None:
         Interrupts.serving.remove()
+    abandon_all()
     fiber = fiber_here()
     if fiber is None:
         return
@@ -48,7 +51,6 @@ def _after_fork_in_child() -> None:
     old.ready.clear()
     old.ready.append(_EndOfChild(fiber))
     old.turn.left = sys.maxsize  # its hub is not to be entered any more
-    old.engine.abandon()
     if fiber.runner is not here():
         return  # a predicate has forked: the child ends after it
     kernel = Kernel(choose_engine())

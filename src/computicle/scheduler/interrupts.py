@@ -11,15 +11,14 @@ Rules:
   2. While that one has not got through (a busy loop), or the run is ending,
      another one is raised on the spot, in whatever runs. Outside `run` the
      first one is, if the thread's own flow is what runs.
-  3. A spot is good if it lies in the program's own code, called by it or by a
-     function marked `calls_out`: never in the middle of this library.
+  3. On the spot is never in the middle of this library (spots.py).
   4. SIGTERM is treated alike. It becomes SystemExit(143): every fiber is
      cancelled, and `run` raises it.
   5. Handlers the program has installed are left alone, and what we installed
      is taken back.
 
-A handler of the program's own runs wherever it strikes. It may give signals;
-one that raises does so in whatever runs then, or in the main fiber if the
+A handler of the program's own runs wherever it strikes. It may give signals,
+stop and cancel; one that raises does so in whatever runs then, or in the main fiber if the
 kernel is asleep.
 
 Not here: how the main fiber is interrupted (kernel.py).
@@ -31,72 +30,24 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from types import CodeType, FrameType
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from types import FrameType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from computicle.scheduler.carrier import here
 from computicle.scheduler.region import is_doomed
+from computicle.scheduler.spots import escapes, is_good_spot
 
 if TYPE_CHECKING:
     from computicle.scheduler.kernel import Kernel
 
-__all__ = ["EXIT_BY_SIGINT", "Interrupts", "calls_out"]
+__all__ = ["EXIT_BY_SIGINT", "Interrupts"]
 
 EXIT_BY_SIGINT = 128 + 2  # what a shell reports for a program ended by Ctrl-C
 EXIT_BY_SIGTERM = 128 + 15  # and by signal 15
 
 REPEAT_S = 0.001  # until the handler is called at another spot, once it must raise
 
-PROGRAMS = ("computicle.tools.", "computicle.testing.")  # ours, but written with the words, as programs are
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-_calling_out: dict[CodeType, tuple[range, ...]] = {}  # filled while modules are imported
-
-
-def calls_out(function: F) -> F:
-    """Mark a function of this library that calls the program's own.
-
-    It does so in its first try or with block, and copes with any error there
-    at any point; or it has none, and does so anywhere.
-    """
-    _calling_out[function.__code__] = _first_block(function.__code__)
-    return function
-
-
-def _first_block(code: CodeType) -> tuple[range, ...]:
-    """The bytecode offsets of its first try or with block; all of them if there is none.
-
-    Source: CPython's InternalDocs/exception_handling.md. An entry of the table is four numbers (start, length, target
-    and depth) of six bits a byte, the highest first; 64 says that more follow. A block may have several entries,
-    all with the same target.
-    """
-    numbers: list[int] = []
-    more = 0
-    for byte in code.co_exceptiontable:
-        if more:
-            numbers[-1] = numbers[-1] << 6 | byte & 63
-        else:
-            numbers.append(byte & 63)
-        more = byte & 64
-    entries = list(zip(*[iter(numbers)] * 4, strict=True))
-    if not entries:
-        return (range(len(code.co_code)),)
-    return tuple(
-        range(start * 2, (start + length) * 2) for start, length, target, _ in entries if target == entries[0][2]
-    )
-
-
-def is_good_spot(frame: FrameType | None) -> bool:
-    """True if raising in `frame` leaves nothing of ours half-done."""
-    spot = frame
-    while frame is not None:
-        name = frame.f_globals.get("__name__", "")
-        if name.startswith("computicle.") and not name.startswith(PROGRAMS):
-            blocks = _calling_out.get(frame.f_code, ())
-            return frame is not spot and any(frame.f_lasti in block for block in blocks)
-        frame = frame.f_back
-    return True
+ESCAPES_MAX = 100  # calls in a row at spots that escape, before it is raised there: a loop may have no other
 
 
 class Interrupt:
@@ -108,6 +59,7 @@ class Interrupt:
         self._kind = type(make_error())
         self.noted = False  # it has come, and the main fiber has not been told
         self._insisting = False  # it has come again meanwhile
+        self._escapes = 0  # how often in a row it has come at such a spot only
         self._repeating = False  # a thread has the handler called again and again; any thread reads
         self._repeated = False  # the next call is that thread's doing; that thread sets it, the handler resets it
 
@@ -149,14 +101,20 @@ class Interrupt:
         in_own_flow = here() is kernel.main.runner
         if not self._insisting and (kernel.run_scope is not None or not in_own_flow):
             self._repeating = False
-        elif is_good_spot(frame):
+        elif is_good_spot(frame) and not self._would_escape(frame):
             self._insisting = self._repeating = False
+            self._escapes = 0
             self.noted = not in_own_flow  # raised elsewhere it may be swallowed: the main fiber is still told
             raise self._make_error()
         elif not self._repeating:
             self._repeating = True
             with contextlib.suppress(RuntimeError):  # no more threads: the next Ctrl-C tries again
                 _thread.start_new_thread(self._repeat, (signal.Signals(number),))
+
+    def _would_escape(self, frame: FrameType | None) -> bool:
+        """True if it is worth while to look for a spot that lies inside the program's block."""
+        self._escapes = self._escapes + 1 if escapes(frame) else 0
+        return 0 < self._escapes <= ESCAPES_MAX
 
     def _repeat(self, number: signal.Signals) -> None:
         """In a thread of its own: have the handler called, at other spots."""

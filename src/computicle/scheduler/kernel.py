@@ -27,15 +27,18 @@ from computicle.scheduler.carrier import Carrier, here
 from computicle.scheduler.crew import Crew
 from computicle.scheduler.errors import Cancelled, Deadlock
 from computicle.scheduler.fiber import Fiber
-from computicle.scheduler.interrupts import Interrupts, calls_out
+from computicle.scheduler.hosted import drop_open
+from computicle.scheduler.interrupts import Interrupts
 from computicle.scheduler.nobody import make_nobody
-from computicle.scheduler.park import Opening, Runner, interrupt, park, wake
+from computicle.scheduler.park import Opening, Runner, count_cancelled, interrupt, park, wake
 from computicle.scheduler.predicates import Predicates, Watch
 from computicle.scheduler.region import is_doomed
 from computicle.scheduler.report import describe
 from computicle.scheduler.scope import FreeScope, Scope
 from computicle.scheduler.signals import Signals, Subscription, Waiters
+from computicle.scheduler.spots import calls_out
 from computicle.scheduler.timers import Timers
+from computicle.scheduler.traces import clear_own_frames
 from computicle.scheduler.turn import Turn
 
 if TYPE_CHECKING:
@@ -79,11 +82,13 @@ class Kernel:
             if fiber is not None:
                 if fiber.doomed():
                     self._bury(fiber)
+                    del fiber  # no variable here keeps it, or all it has, until the next one comes
+                    self._pass_on()
                     continue
                 # Made here, at the hub's constant depth: carriers made on top of each other would use up the stack.
                 carrier = self.crew.make()
                 fiber.board(carrier)
-                del fiber  # no variable here keeps it, or all it has, until the next one comes
+                del fiber  # as above
                 carrier.switch(self)  # not bound to it: that takes a C frame, a tenth of what a parked one keeps
                 continue
             try:
@@ -96,10 +101,13 @@ class Kernel:
             self.ready.popleft().switch()
 
     def _bury(self, fiber: Fiber) -> None:
-        """It was cancelled before its first step: end it, and let the next one run."""
+        """It was cancelled before its first step: end it."""
         if fiber.args and isinstance(fiber.args[0], Opening):
             fiber.args[0].end()
         self.fail(fiber, fiber.error or Cancelled())  # its predicate may have raised
+
+    def _pass_on(self) -> None:
+        """From the hub: let the next one run, unless the turn is over."""
         self.turn.left -= 1
         if self.turn.left > 0 and self.ready:
             self.ready.popleft().switch()
@@ -170,7 +178,7 @@ class Kernel:
             raise
 
     @calls_out
-    def _carry(self) -> None:
+    def _carry(self) -> None:  # noqa: PLR0915  (see below: what is written out)
         """What a carrier runs: one fiber after the other."""
         carrier = here()
         ready, turn, idle, nobody, locals_ = self.ready, self.turn, self.crew.idle, self.nobody, self.locals
@@ -192,6 +200,8 @@ class Kernel:
                     value = fn(args[0], args[1])
                 else:
                     value = fn(*args)
+                if fiber.region is not fiber:
+                    raise RuntimeError(drop_open(fiber, fiber, fiber.outer))  # type: ignore[arg-type]
             except BaseException as error:
                 carrier.fiber = nobody  # already: a handler of the program's own that logs the error may not wait
                 self.fail(fiber, error)
@@ -208,11 +218,11 @@ class Kernel:
                 del fiber.runner, fiber.region
                 joiner = fiber.joiners
                 if joiner is not None:
-                    if type(joiner) is Fiber:
+                    if type(joiner) is not Fiber:
+                        fiber.tell()
+                    elif joiner.why is not None:
                         fiber.joiners = joiner.why = None
                         joiner.ready.append(joiner.runner)
-                    else:
-                        fiber.tell()
                 if scope.leaving and not scope.fibers and scope.host.why is scope:
                     wake(scope.host)
                 del value, scope, joiner
@@ -228,9 +238,11 @@ class Kernel:
 
     def fail(self, fiber: Fiber, error: BaseException) -> None:
         """It has ended with an error: keep it, tell who waits, let go of the rest."""
+        scope: Scope = fiber.outer  # type: ignore[assignment]
+        if fiber.region is not fiber:
+            error.add_note(drop_open(fiber, fiber, scope))
         fiber.done = True
         fiber.value = None
-        scope: Scope = fiber.outer  # type: ignore[assignment]
         del scope.fibers[fiber]
         fiber.args = ()
         fiber.kwargs = fiber.context = None
@@ -238,10 +250,13 @@ class Kernel:
             self.locals.pop(fiber, None)
         trace = error.__traceback__
         if isinstance(error, Cancelled):
-            fiber.error = error.with_traceback(None)  # nobody sees it, and its frames hold the fiber
+            fiber.error = error
+            error.__traceback__ = None  # nobody sees it, and its frames hold the fiber
         else:
             fiber.trace = trace.tb_next if trace is not None else None  # without _carry's line
-            fiber.error = error.with_traceback(fiber.trace)
+            fiber.error = error
+            error.__traceback__ = fiber.trace
+            clear_own_frames(error)  # they hold the fiber, which now holds them
             if isinstance(error, (SystemExit, KeyboardInterrupt)):
                 self.interrupt_main(error)  # a fiber wants the program to end
             elif not fiber.is_awaited():
@@ -326,6 +341,7 @@ class Kernel:
             for fiber in leaving.reach():
                 if fiber is not self.main and fiber.why is not None and not isinstance(fiber.why, Scope):
                     interrupt(fiber, Cancelled())
+                    count_cancelled(fiber)
             if self.ready:
                 return
         count = f"{len(alive)} fibers wait" if len(alive) > 1 else "1 fiber waits"
@@ -351,7 +367,7 @@ class Kernel:
             fiber.ready = ready
 
     def close(self) -> None:
-        """End the carriers and the engine. All fibers have ended."""
+        """End the carriers and the engine. All fibers have ended, or never will."""
         self.crew.close()
         self.hub.kill()
         self.engine.close()

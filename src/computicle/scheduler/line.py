@@ -46,43 +46,44 @@ class Line:
         self.fibers[me] = brought
         return park(me) if expiry is None else park_until(me, expiry)
 
-    def pop(self) -> "tuple[Fiber, Any]":
-        """Take the longest waiter out, to wake it; it and what it brought."""
-        fiber = next(iter(self.fibers))
-        me = fiber_here()
-        if me is None or me.ready is not fiber.ready:
-            raise RuntimeError(
-                f"a fiber of another thread waits for {self.label}: it can only be woken there "
-                "(use one thread, or bring results over with offload)"
-            )
-        brought = self.fibers[fiber]
-        if fiber.why is not self:
-            self.take_from_choice(fiber)
-        else:
-            del self.fibers[fiber]
-        return fiber, brought
+    def wake_first(self, value: Any = None) -> "tuple[Fiber, Any] | None":
+        """Wake the longest waiter; it and what it brought. None: nobody waits.
 
-    def take_from_choice(self, fiber: "Fiber") -> None:
-        """It stood in other lines as well: it has been chosen here."""
-        assert isinstance(fiber.why, Choice)
-        fiber.why.chosen(self, fiber)
+        A handler of the program's own may strike anywhere here, and cancel it: then the next one is the longest waiter.
+        """
+        while self.fibers:
+            try:
+                fiber, brought = next(iter(self.fibers.items()))
+            except (RuntimeError, StopIteration):  # a handler has changed the line between iter and next
+                continue
+            me = fiber_here()
+            if me is None or me.ready is not fiber.ready:
+                raise RuntimeError(
+                    f"a fiber of another thread waits for {self.label}: it can only be woken there "
+                    "(use one thread, or bring results over with offload)"
+                )
+            self.call_off(fiber)
+            if fiber.why is not self and not self.take_from_choice(fiber):
+                continue  # it stands here in vain
+            if wake(fiber, value):
+                return fiber, brought
+        return None
 
-    def wake_first(self, value: Any = None) -> bool:
-        """Wake the longest waiter. False: nobody waits."""
-        if not self.fibers:
-            return False
-        wake(self.pop()[0], value)
-        return True
+    def take_from_choice(self, fiber: "Fiber") -> bool:
+        """It stood in other lines as well: it has been chosen here. False: it waits for something else, or no more."""
+        why = fiber.why
+        if isinstance(why, Choice) and self in why.lines:
+            why.chosen(self, fiber)
+            return True
+        return False
 
     def raise_all(self, error: Callable[[], BaseException]) -> None:
         """Wake everybody with an error each."""
-        while self.fibers:
-            fiber, _brought = self.pop()
-            fiber.error = error()
-            wake(fiber)
+        while (woken := self.wake_first()) is not None:
+            woken[0].error = error()
 
     def call_off(self, fiber: "Fiber") -> None:
-        del self.fibers[fiber]
+        self.fibers.pop(fiber, None)
 
     def __str__(self) -> str:
         return self.label
@@ -103,6 +104,8 @@ class Choice:
         me.why = self
         for line in self.lines:
             line.fibers[me] = None
+        if me.why is not self:  # woken or cancelled by a handler in between: it has joined the rest of them in vain
+            self.call_off(me)
         return park(me) if expiry is None else park_until(me, expiry)
 
     def chosen(self, winner: Line, fiber: "Fiber") -> None:

@@ -18,7 +18,6 @@ from computicle.scheduler.arguments import checked_count, checked_timeout
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.flows import running
 from computicle.scheduler.line import Line
-from computicle.scheduler.park import wake
 from computicle.scheduler.single import Single
 from computicle.scheduler.word import entering
 
@@ -58,7 +57,7 @@ class Semaphore(Single):
         Raises:
             RuntimeError: more were released than acquired.
         """
-        if self._line.wake_first():
+        if self._line.wake_first() is not None:
             return
         if self._free == self._n:
             raise RuntimeError("Semaphore: released more often than acquired")
@@ -114,12 +113,8 @@ class Lock(Single):
         """
         if self._holder is not running():
             raise RuntimeError("Lock: only the fiber that holds it can release it")
-        if self._line.fibers:
-            fiber, _brought = self._line.pop()
-            self._holder = fiber
-            wake(fiber)
-        else:
-            self._holder = None
+        woken = self._line.wake_first()
+        self._holder = None if woken is None else woken[0]
 
     def __enter__(self) -> Self:
         self.acquire()

@@ -31,7 +31,6 @@ Not here: who is cancelled (region.py), what runs when nothing is ready
 """
 
 import logging
-import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
 from computicle.scheduler.carrier import here
@@ -42,12 +41,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CREDIT",
+    "ROOM_TO_LEAVE",
     "Opening",
     "Runner",
     "Why",
     "arrive",
     "being_asked",
     "check_room",
+    "count_cancelled",
     "give_way",
     "interrupt",
     "look_around",
@@ -57,6 +58,7 @@ __all__ = [
 
 CREDIT = 64  # words a fiber may complete in a row before it gives way
 ROOM = 10  # calls in each other; words go no deeper while they cannot be undone (test_recursion.py)
+ROOM_TO_LEAVE = ROOM + 6  # for leaving a scope, which may cancel it, which makes sure of its own room
 SWALLOWED_MAX = 100  # cancellations ignored before we say so, once
 
 _log = logging.getLogger("computicle")
@@ -73,7 +75,10 @@ class Why(Protocol):
     """What a fiber waits for; str() names it."""
 
     def call_off(self, fiber: Any, /) -> None:
-        """Strike the fiber off, if it still stands there: nothing else will wake it. The caller clears its `why`."""
+        """Strike the fiber off, if it still stands there: nothing else will wake it. The caller clears its `why`.
+
+        Twice is once: a handler of the program's own may come in between.
+        """
 
 
 class Opening:
@@ -88,6 +93,8 @@ class Opening:
 
 def park(me: "Fiber") -> Any:
     """Suspend until woken, for the `why` it has; the value the wake brought. Raises what interrupted it."""
+    if not me.limit:
+        _look_again(me)
     turn = me.kernel.turn
     turn.left -= 1
     if turn.left > 0 and me.ready:
@@ -110,6 +117,13 @@ def park(me: "Fiber") -> Any:
     return arrive(me)
 
 
+def _look_again(me: "Fiber") -> None:
+    """About to be parked: a handler of the program's own may have cancelled it since it has looked around."""
+    why: object = me.why
+    if why is not None and why is not me.region and me.doomed():
+        interrupt(me, Cancelled())
+
+
 def arrive(me: "Fiber") -> Any:
     """Take what the wake brought: a value to return or an error to raise."""
     value, error = me.value, me.error
@@ -122,11 +136,18 @@ def arrive(me: "Fiber") -> Any:
         del error  # the traceback holds this frame: without this they would hold each other
 
 
-def wake(fiber: "Fiber", value: Any = None) -> None:
-    """Let a parked fiber go on with `value`. Its `why` must know that it is leaving."""
+def wake(fiber: "Fiber", value: Any = None) -> bool:
+    """Let a parked fiber go on with `value`. Its `why` must know that it is leaving.
+
+    False: a handler of the program's own has cancelled it since the caller found it. Then nothing was handed over, and
+    the next one in line is the one to wake.
+    """
+    if fiber.why is None:
+        return False
     fiber.why = None
     fiber.value = value
     fiber.ready.append(fiber.runner)
+    return True
 
 
 def interrupt(fiber: "Fiber", error: BaseException) -> bool:
@@ -167,9 +188,7 @@ def look_around(me: "Fiber") -> None:
     if me.kernel.has_pending(me):
         raise me.kernel.take_pending()
     if me.doomed():
-        me.swallowed = getattr(me, "swallowed", 0) + 1
-        if me.swallowed == SWALLOWED_MAX:
-            _report_swallowed(me)
+        count_cancelled(me)
         raise Cancelled
     me.credit = me.limit
 
@@ -185,14 +204,13 @@ def check_room(calls: int = ROOM) -> None:
         check_room(calls - 1)
 
 
-def _report_swallowed(me: "Fiber") -> None:
-    frame = sys._getframe(2)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("computicle."):
-        frame = frame.f_back
-    _log.warning(
-        "fiber %r has swallowed Cancelled %d times and waits again at %s:%d; let it pass (use `finally` to clean up)",
-        me.name,
-        me.swallowed,
-        frame.f_code.co_filename,
-        frame.f_lineno,
-    )
+def count_cancelled(fiber: "Fiber") -> None:
+    """Cancelled is raised in it, because it waits although it is cancelled."""
+    fiber.swallowed = getattr(fiber, "swallowed", 0) + 1
+    if fiber.swallowed == SWALLOWED_MAX:
+        _log.warning(
+            "fiber %r has swallowed Cancelled %d times and waits again at %s; let it pass (use `finally` to clean up)",
+            fiber.name,
+            fiber.swallowed,
+            fiber.where,
+        )

@@ -22,8 +22,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from computicle.scheduler.arguments import shown
-from computicle.scheduler.interrupts import calls_out
 from computicle.scheduler.park import Opening, arrive, check_room, interrupt, look_around, park, wake
+from computicle.scheduler.spots import calls_out
 from computicle.scheduler.timeouts import Expiry
 from computicle.scheduler.timers import Timer
 
@@ -102,12 +102,14 @@ class Watch(Opening):
         """Evaluate it in the running fiber, which may not wait meanwhile."""
         me = self.fiber
         credit = me.credit
+        me.asking = True
         me.why = self
         me.limit = me.credit = 0
         try:
             return self.predicate()
         finally:
             me.why = None
+            me.asking = False
             me.settle()
             me.credit = min(credit - 1, me.limit)  # asking counts, whatever comes of it
 
@@ -195,9 +197,13 @@ class Predicates:
     def sweep(self, asker: "Carrier") -> None:
         """Ask each one, standing in for its fiber; wake those found true."""
         self.beaten.clear()
-        if self._asked is None:
-            self._asked = [(watch.fiber, watch.question, watch) for watch, standing in self.watches.items() if standing]
-        self._ask(asker, self._asked)
+        asked = self._asked
+        if asked is None:
+            # From a copy, made in one go, and kept before it is filled: the collector may call off somebody in between.
+            asked = self._asked = []
+            watches = list(self.watches)
+            asked += [(watch.fiber, watch.question, watch) for watch in watches if self.watches.get(watch)]
+        self._ask(asker, asked)
 
     def sweep_beaten(self, asker: "Carrier") -> None:
         """Nothing has run: ask only those whose beat has come."""
@@ -224,8 +230,8 @@ class Predicates:
         if fiber.why is watch:  # else an earlier predicate has called it off
             self.watches[watch] = False
             self._asked = None
-            wake(fiber)
-            fiber.settle()
+            if wake(fiber):
+                fiber.settle()
 
     def _raised(self, watch: Watch, error: BaseException) -> None:
         if watch.fiber.why is watch:

@@ -18,7 +18,6 @@ Not here: what a scope does with fibers and errors (scope.py).
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
-from computicle.scheduler.carrier import here
 from computicle.scheduler.errors import Cancelled
 from computicle.scheduler.park import check_room, interrupt
 from computicle.scheduler.single import Single
@@ -26,7 +25,7 @@ from computicle.scheduler.single import Single
 if TYPE_CHECKING:
     from computicle.scheduler.fiber import Fiber
 
-__all__ = ["Region", "is_doomed"]
+__all__ = ["Region", "is_doomed", "strike"]
 
 
 def is_doomed(region: "Region | None") -> bool:
@@ -92,8 +91,8 @@ def strike(fiber: "Fiber") -> None:
     if not is_doomed(fiber.region):
         return  # a shield lies between
     fiber.limit = fiber.credit = 0
-    leaving: object = fiber.region
-    if fiber.why is None or fiber.why is leaving:  # leaving a scope is not interrupted
+    why: object = fiber.why
+    if why is None or why is fiber.region:  # leaving a scope is not interrupted
         return
-    if fiber.runner is not here():  # else it is not parked: its predicate, asked on its own stack, has done this
+    if not getattr(fiber, "asking", False):  # else it is not parked
         interrupt(fiber, Cancelled())

@@ -1,113 +1,46 @@
-"""Scope: what fibers belong to; and deadlines and shields, which own none.
+"""Scope: what fibers belong to.
 
 Rules:
-  1. A scope is left when all its fibers have ended, not before.
+  1. A scope is left when all its fibers have ended, not before; unless nothing
+     can happen any more even after they were cancelled. Then they are left to
+     the thread, and Deadlock is raised.
   2. A fiber's unclaimed error cancels the rest of its scope. Leaving then
      raises an ExceptionGroup: the body's own error, if any, and the fibers'.
      The body's own error alone passes as it is. So does a wish to end the
      program, SystemExit or KeyboardInterrupt; the fibers' errors are logged.
   3. Leaving is not interrupted by cancellation from outside: that has reached
      the fibers by itself, and they are waited for. Then Cancelled is raised.
-  4. A deadline reaches what its own fiber does inside it, not the fibers
-     spawned there: those belong to the scope around it.
+  4. Whoever ends inside a scope that it has not left gives its fibers to the
+     scope around: cancelled, and waited for there.
 
-Not here: how cancelling spreads (region.py), what a fiber's end means to
-those who join it (fiber.py).
+Not here: how cancelling spreads (region.py), regions without fibers
+(deadlines.py), what a fiber's end means to those who join it (fiber.py).
 """
 
-import math
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from computicle.scheduler.arguments import checked_callable
-from computicle.scheduler.carrier import fiber_here
-from computicle.scheduler.errors import Cancelled
+from computicle.scheduler.deadlines import Due
+from computicle.scheduler.errors import Cancelled, Deadlock
 from computicle.scheduler.fiber import Fiber, new_fiber
+from computicle.scheduler.hosted import Hosted, host_here
 from computicle.scheduler.log import log_error
-from computicle.scheduler.park import being_asked, check_room, look_around, park
+from computicle.scheduler.park import being_asked, look_around, park
 from computicle.scheduler.region import Region, is_doomed
-from computicle.scheduler.timers import Timer
 
 if TYPE_CHECKING:
     from computicle.scheduler.kernel import Kernel
 
-__all__ = ["Deadline", "FailAfter", "FreeScope", "Scope", "Shield"]
-
-
-class Due(Timer):
-    """The moment from which a region is cancelled."""
-
-    __slots__ = ("_region",)
-
-    def __init__(self, region: Region) -> None:
-        self._region = region
-        self.timers = None
-
-    def fire(self) -> None:
-        self._region.cancel()
-
-
-def _host() -> Fiber:
-    me = fiber_here()
-    if me is None:
-        raise RuntimeError("this belongs to another thread: make it in the thread that enters it")
-    return me
-
-
-class Hosted(Region):
-    """A region on one fiber's stack, entered and left by that fiber."""
-
-    __slots__ = ("host", "open")
-
-    host: Fiber
-
-    def __init__(self) -> None:
-        self.cancelled = False
-        self.shielding = False
-        self.outer = None  # until it is entered
-        self.open = False  # entered, and not yet left
-
-    def host_fiber(self) -> Fiber | None:
-        return self.host
-
-    def enter(self, me: Fiber) -> None:
-        check_room()  # whatever happens inside, leaving must work
-        if hasattr(self, "host"):
-            raise RuntimeError(f"this {type(self).__name__.lower()} has been entered already: make a new one")
-        self.host = me
-        self.outer = me.region
-        me.region = self
-        self.open = True
-
-    def cancel(self) -> None:
-        """End what goes on inside it. Never waits. Does nothing once it has been left."""
-        if self.open:
-            super().cancel()
-        elif not hasattr(self, "host"):
-            raise RuntimeError(f"this {type(self).__name__.lower()} has not been entered: use it in a with-statement")
-
-    def check_leaving(self) -> None:
-        """Raise RuntimeError unless the fiber that entered it is about to leave it, and nothing within it is open."""
-        me = self.host
-        if fiber_here() is not me or me.region is not self:
-            raise RuntimeError("regions must be left in the reverse order of entering, by the fiber that entered them")
-
-    def leave(self, error: BaseException | None) -> bool:
-        """Step out. True: `error` is this region's own cancellation, which ends here."""
-        self.check_leaving()
-        me = self.host
-        assert self.outer is not None
-        self.open = False
-        me.region = self.outer
-        me.settle()
-        return isinstance(error, Cancelled) and self.cancelled and not is_doomed(self.outer)
+__all__ = ["FreeScope", "Scope", "rehome"]
 
 
 class Scope(Hosted):
     """What fibers belong to. A context manager that is left when they have ended."""
 
+    word = "scope"
     quiet = True  # whether waiters for signals and predicates that can never come are called off as it is left
 
     __slots__ = ("errors", "fibers", "kernel", "leaving", "scope_outside")
@@ -119,7 +52,7 @@ class Scope(Hosted):
         self.leaving = False  # its host waits, or has waited, for the fibers
 
     def __enter__(self) -> Self:
-        me = _host()
+        me = host_here()
         if being_asked(me):
             look_around(me)  # raises: leaving a scope waits
         self.enter(me)
@@ -131,14 +64,17 @@ class Scope(Hosted):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
     ) -> bool | None:  # not bool: it swallows only what its own cancel() has raised
+        if not self.open:
+            return None  # its fiber has ended inside it, and was told (drop_open)
+        me = self.host
         waits = bool(self.fibers)
         absorbed = self.close(error)
         answer = self.settle_errors(None if absorbed else error, absorbed=absorbed)
         if error is None:
             if waits:
-                self.pass_on_cancellation()
+                self.pass_on_cancellation(me)
             else:
-                self.count_leaving()
+                count_leaving(me)
         return answer
 
     def close(self, error: BaseException | None) -> bool:
@@ -158,6 +94,8 @@ class Scope(Hosted):
                 park(me)
             except BaseException as reason:
                 # Ctrl-C or Deadlock, never Cancelled: it becomes the body's own error.
+                if isinstance(reason, Deadlock) and isinstance(interruption, Deadlock):
+                    self.give_up()  # cancelled, and stuck all the same: to wait on would be for ever, and unseen
                 interruption = reason
                 self.cancel()
         absorbed = self.leave(error) and was_cancelled  # a Cancelled that somebody raises by hand is an error
@@ -168,17 +106,25 @@ class Scope(Hosted):
             raise interruption
         return absorbed
 
-    def pass_on_cancellation(self) -> None:
+    def pass_on_cancellation(self, me: Fiber) -> None:
         """Left after waiting: what was cancelled from outside meanwhile has been cut short, and so is its host."""
-        if self.host.doomed():
+        if me.doomed():
             raise Cancelled
 
-    def count_leaving(self) -> None:
-        """Left without having waited: a loop around that must give way at times, like any other."""
-        me = self.host
-        if me.credit <= 0:
-            look_around(me)
-        me.credit -= 1
+    def drop(self, home: "Scope") -> None:
+        fiber = self.host
+        fiber.scope = self.scope_outside
+        super().drop(home)
+        for member in [*self.fibers]:
+            rehome(member, self, home)
+            member.cancel()
+        for error in self.errors:
+            home.failed(fiber, error)
+
+    def give_up(self) -> None:
+        """Its fibers will never end: leave them to the thread."""
+        for fiber in [*self.fibers]:
+            rehome(fiber, self, self.kernel.base)
 
     def settle_errors(self, error: BaseException | None, *, absorbed: bool) -> bool:
         """Raise what the fibers left behind; what `__exit__` must answer."""
@@ -195,7 +141,7 @@ class Scope(Hosted):
         count = len(errors)
         raise BaseExceptionGroup(f"{count} error{'s' * (count > 1)} in a scope", errors) from None
 
-    def spawn(self, fn: Callable[..., Any], *args: Any, name: str | None = None, **kwargs: Any) -> Fiber:
+    def spawn(self, fn: Callable[..., Any], /, *args: Any, name: str | None = None, **kwargs: Any) -> Fiber:
         """Queue `fn(*args, **kwargs)` as a new fiber of this scope. Never waits.
 
         Raises:
@@ -265,6 +211,9 @@ class FreeScope(Scope):
     def host_fiber(self) -> Fiber | None:
         return None
 
+    def give_up(self) -> None:
+        self.fibers.clear()
+
     def drain(self, me: Fiber, *, grace: float | None = None) -> None:
         """Wait until its fibers have ended, and close it. After `grace` seconds they are cancelled.
 
@@ -286,70 +235,23 @@ class FreeScope(Scope):
         self.settle_errors(None, absorbed=False)
 
 
-class Deadline(Hosted):
-    """Cancels what its fiber does inside it, once the time has come."""
-
-    __slots__ = ("_timer", "expired", "seconds")
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__()
-        self.seconds = seconds
-        self._timer: Due | None = None
-        self.expired = False  # True once the deadline has cut something short
-
-    def __enter__(self) -> Self:
-        me = _host()
-        kernel = me.kernel
-        due = kernel.now() + self.seconds
-        self.enter(me)
-        self._timer = Due(self)
-        if due != math.inf:
-            kernel.timers.add(due, self._timer)
-        return self
-
-    def move(self, kernel: "Kernel") -> None:
-        """Its fiber goes on in a forked child, on another kernel: so does its timer."""
-        assert self._timer is not None
-        if self._timer.timers is not None:
-            self._timer.cancel()
-            kernel.timers.add(self._timer.deadline, self._timer)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
-    ) -> bool:
-        self.expired = self.leave(error)
-        assert self._timer is not None
-        self._timer.cancel()
-        self._timer = None  # it holds this, too: a circle, which only the collector would find
-        return self.expired
+def count_leaving(me: Fiber) -> None:
+    """A scope was left without having waited: a loop around that must give way at times, like any other."""
+    if me.credit <= 0:
+        look_around(me)
+    me.credit -= 1
 
 
-class FailAfter(Deadline):
-    """A deadline that fails when it has cut something short."""
-
-    __slots__ = ()
-
-    # None, not bool: type checkers may take it that what follows is reached only if the body was.
-    def __exit__(  # type: ignore[override]
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if super().__exit__(kind, error, traceback):
-            raise TimeoutError(f"not done within {self.seconds:g} s") from None
-
-
-class Shield(Hosted):
-    """Keeps cancellation from outside away from what its fiber does inside it."""
-
-    __slots__ = ()
-
-    def __enter__(self) -> Self:
-        me = _host()
-        self.shielding = True
-        self.enter(me)
-        me.settle()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
-    ) -> bool | None:
-        return self.leave(error)
+def rehome(fiber: Fiber, old: Scope, new: Scope) -> None:
+    """Make a fiber of `old` one of `new`."""
+    if old.fibers.pop(fiber, fiber) is None:
+        new.fibers[fiber] = None
+    if fiber.outer is old:
+        fiber.outer = new
+    if fiber.scope is old:
+        fiber.scope = new
+    region: Region | None = fiber.region
+    while region is not None and region is not fiber:
+        if isinstance(region, Scope) and region.scope_outside is old:
+            region.scope_outside = new
+        region = region.outer

@@ -9,13 +9,14 @@ Rules:
      before anybody has been woken.
   4. A name that nobody waits for leaves nothing behind.
   5. A handler of the program's own for a signal of the system may give
-     signals, at any point of this file. So who waits has its `why` before it
-     stands in line, and whoever takes it out of the line wakes it; nobody
-     goes through a line that others can find.
+     signals and cancel, at any point of this file. So who waits has its `why`
+     before it stands in line, and whoever takes it out of the line wakes it;
+     nobody goes through a line that others can find.
 
 Not here: names with meanings of their own: the runtime gives no signals.
 """
 
+import contextlib
 from collections import OrderedDict, deque
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, cast
@@ -143,9 +144,10 @@ class Signals:
         return waiters
 
     def tidy(self, waiters: Waiters) -> None:
-        """Forget a name nobody waits for."""
+        """Forget a name nobody waits for. One whose hash raises by now cannot be found, and stays."""
         if not waiters.line:
-            self._names.pop(waiters.name, None)
+            with contextlib.suppress(Exception):
+                self._names.pop(waiters.name, None)
 
     def wait(self, me: "Fiber", name: Hashable, timeout: float | None) -> Any:
         """Wait for `name`; its value. Raises TimeoutError."""
@@ -158,8 +160,7 @@ class Signals:
 
     def give_one(self, name: Hashable, value: Any) -> bool:
         """Wake the longest waiter, if any."""
-        waiters = self._names.get(name)
-        while waiters is not None and (waiter := waiters.first()) is not None:
+        while (waiters := self._names.get(name)) is not None and (waiter := waiters.first()) is not None:
             if isinstance(waiter, Subscription):
                 self._check_room(waiter, name)
                 waiters.line.move_to_end(waiter)
@@ -167,8 +168,8 @@ class Signals:
                 return True
             if waiters.line.pop(waiter, self) is None:  # else a handler has woken it meanwhile
                 self.tidy(waiters)
-                wake(waiter, value)
-                return True
+                if wake(waiter, value):
+                    return True
         return False
 
     def give_all(self, name: Hashable, value: Any) -> int:
@@ -181,12 +182,15 @@ class Signals:
         nobody: OrderedDict[Fiber | Subscription, None] = OrderedDict()
         line, waiters.line = waiters.line, nobody  # without a call in between, where a handler may strike
         self._names.pop(name, None)
+        count = 0
         for waiter in cast("OrderedDict[Fiber, None]", line):
             # wake(), written out: 10,000 waiters at once are a promise (bench/signals.py).
-            waiter.why = None
-            waiter.value = value
-            waiter.ready.append(waiter.runner)
-        return len(line)
+            if waiter.why is not None:
+                waiter.why = None
+                waiter.value = value
+                waiter.ready.append(waiter.runner)
+                count += 1
+        return count
 
     def _give_mixed(self, waiters: Waiters, value: Any) -> int:
         everybody = list(waiters.line)
@@ -197,9 +201,7 @@ class Signals:
         for waiter in everybody:
             if isinstance(waiter, Subscription):
                 waiter.give(value)
-            elif waiters.line.pop(waiter, self) is None:
-                wake(waiter, value)
-            else:
+            elif waiters.line.pop(waiter, self) is not None or not wake(waiter, value):
                 continue
             count += 1
         self.tidy(waiters)

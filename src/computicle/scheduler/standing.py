@@ -16,13 +16,14 @@ import math
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from computicle.scheduler.arguments import name_of
+from computicle.scheduler.arguments import name_of, shown
 from computicle.scheduler.carrier import here
 from computicle.scheduler.fiber import Fiber
-from computicle.scheduler.interrupts import calls_out
 from computicle.scheduler.park import arrive, check_room, give_way, look_around
 from computicle.scheduler.predicates import Watch
+from computicle.scheduler.region import is_doomed, strike
 from computicle.scheduler.signals import Subscription
+from computicle.scheduler.spots import calls_out
 from computicle.scheduler.timeouts import Alarm, sleep_for
 from computicle.scheduler.word import entering
 
@@ -39,6 +40,13 @@ class Forever:
 
     def __str__(self) -> str:
         return "nothing: it sleeps until cancelled"
+
+
+def _standing(fiber: Fiber) -> Fiber:
+    """It waits now; unless its scope is cancelled already: then nobody will come to cancel it."""
+    if is_doomed(fiber):
+        strike(fiber)
+    return fiber
 
 
 # Moments.
@@ -66,7 +74,7 @@ def _stand_until(
         alarm = Alarm(fiber)
         me.kernel.timers.add(due, alarm)
         fiber.why = alarm
-    return fiber
+    return _standing(fiber)
 
 
 @calls_out
@@ -110,7 +118,7 @@ def _stand_watching(
     watch = Watch(fiber, predicate, every)
     fiber.args = (watch, fn)
     watch.stand(fiber, fiber.context)
-    return fiber
+    return _standing(fiber)
 
 
 @calls_out
@@ -140,7 +148,7 @@ def at_signal(me: Fiber, fn: Callable[..., Any], name: Hashable) -> Fiber:
     check_room()
     fiber = me.scope.make(_one_signal, (fn, _takes_value(fn)), {}, name_of(fn))
     me.kernel.signals.stand(name, fiber)
-    return fiber
+    return _standing(fiber)
 
 
 def each_signal(me: Fiber, fn: Callable[..., Any], name: Hashable) -> Fiber:
@@ -151,14 +159,19 @@ def each_signal(me: Fiber, fn: Callable[..., Any], name: Hashable) -> Fiber:
     subscription = me.kernel.signals.subscribe(name)
     fiber.args = (subscription, fn, takes)
     subscription.await_value(fiber)
-    return fiber
+    return _standing(fiber)
 
 
 def _takes_value(fn: Callable[..., Any]) -> bool:
     try:
         parameters = inspect.signature(fn).parameters.values()
     except (TypeError, ValueError):
-        return False  # a built-in that does not tell
+        if isinstance(fn, type):  # int, str and the like can be called with nothing
+            return False
+        raise TypeError(
+            f"on_signal: {shown(fn)} does not tell what arguments it takes: wrap it in a lambda, with the value as its "
+            "parameter or without"
+        ) from None
     return any(
         parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
         and parameter.default is parameter.empty

@@ -7,7 +7,7 @@ Rules:
   2. A wait that is over leaves no timer set.
 
 Not here: when timers are due (timers.py), deadlines of a stretch of code
-(scope.py).
+(deadlines.py).
 """
 
 from typing import TYPE_CHECKING, Any

@@ -17,6 +17,7 @@ Rules:
 Not here: the clock (engine), what fibers do with timers (timeouts.py).
 """
 
+import math
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
@@ -60,6 +61,7 @@ class Timers:
         self._heap: list[tuple[float, Any, Timer]] = []  # deadlines before _horizon that were added since
         self._far: dict[int, dict[Any, Timer]] = {}  # second -> tie -> timer
         self._seconds: list[int] = []  # a heap: the keys of _far
+        self._far_max = ROT_MIN  # with so many seconds, the empty ones are dropped
         self._horizon = now + HORIZON_S
         self._rot = 0  # cancelled timers still in _sorted or _heap
 
@@ -74,6 +76,8 @@ class Timers:
         second = int(deadline)
         bucket = self._far.get(second)
         if bucket is None:
+            if len(self._far) >= self._far_max:
+                self._drop_empty()
             self._far[second] = {key: timer}
             heappush(self._seconds, second)
         else:
@@ -90,6 +94,12 @@ class Timers:
             self._heap = [entry for entry in self._heap if entry[2].timers is not None]
             heapify(self._heap)
             self._rot = 0
+
+    def _drop_empty(self) -> None:
+        """Forget the seconds whose timers have all been cancelled."""
+        self._far = {second: bucket for second, bucket in self._far.items() if bucket}
+        self._seconds = sorted(self._far)
+        self._far_max = len(self._far) * 2 + ROT_MIN
 
     def next_deadline(self) -> float | None:
         """When to look again; None: nothing is set. May be early, never late."""
@@ -131,7 +141,7 @@ class Timers:
 
     def _advance(self, now: float) -> None:
         """Move the horizon beyond `now`, sorting in what lies before it."""
-        self._horizon = horizon = float(int(now)) + HORIZON_S
+        self._horizon = horizon = max(float(int(now)) + HORIZON_S, math.nextafter(now, math.inf))
         near = [*self._sorted, *(timer for _deadline, _key, timer in self._heap)]
         while self._seconds and self._seconds[0] < horizon:
             near += self._far.pop(heappop(self._seconds)).values()

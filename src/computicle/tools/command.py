@@ -10,6 +10,7 @@ Not here: running fibers (words.py), how tracebacks are cut (report.py), what
 the demo shows (demo.py).
 """
 
+import builtins
 import io
 import os
 import sys
@@ -66,7 +67,7 @@ def script_main(script: str, args: tuple[str, ...]) -> Callable[[], None]:
         with io.open_code(script) as file:
             code = compile(file.read(), path, "exec", dont_inherit=True)
         module = ModuleType("__main__")
-        vars(module).update(__file__=path, __builtins__=__builtins__)
+        vars(module).update(__file__=path, __builtins__=builtins)
         sys.modules["__main__"] = module
         sys.argv = [script, *args]
         if not sys.flags.safe_path:

@@ -16,13 +16,14 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.table import Table
 
-from computicle.words import connect, gather, on_signal, periodic, run, scope, signal_all, signal_one, sleep
+from computicle.words import Semaphore, connect, gather, on_signal, periodic, run, scope, signal_all, signal_one, sleep
 
 __all__ = ["show"]
 
 PAUSE_S = 0.4  # long enough to see what happened before it
 FETCHERS = 300  # fibers that ask for the time
 FETCHES_EACH = 10
+CONNECTIONS = 100  # at once: a process may have as few as 256 descriptors
 SLEEPERS = 300  # fibers that sleep, again and again
 NAP_S = 0.01
 COUNTERS = 100  # fibers that count on a beat
@@ -103,10 +104,12 @@ def get_date_and_time(host: str, port: int) -> str:
 def fetch_while_busy(port: int) -> Tally:
     """Fetch the time in hundreds of fibers, with hundreds of others about."""
     tally = Tally()
+    room = Semaphore(CONNECTIONS)
 
     def fetch() -> None:
         for _ in range(FETCHES_EACH):
-            tally.answers.append(get_date_and_time("127.0.0.1", port))
+            with room:
+                tally.answers.append(get_date_and_time("127.0.0.1", port))
 
     def keep_napping() -> None:
         while True:

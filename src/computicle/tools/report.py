@@ -8,6 +8,7 @@ Rules:
   1. An error that has no line outside this library keeps all of its lines. A
      group or a SyntaxError keeps none: they would say nothing.
   2. Ctrl-C is one line, SystemExit none.
+  3. A script that has set sys.excepthook reports its errors itself.
 
 Not here: when to report (command.py), lists of fibers (scheduler/report.py).
 """
@@ -24,6 +25,7 @@ from computicle.scheduler.interrupts import EXIT_BY_SIGINT
 
 __all__ = ["report"]
 
+_excepthook = sys.excepthook  # as it was before any script ran
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
@@ -31,13 +33,20 @@ def report(error: BaseException, *, full: bool) -> Any:
     """Show `error`, unless it merely asks to end; what to give to sys.exit."""
     if isinstance(error, SystemExit):
         return error.code
+    status = EXIT_BY_SIGINT if isinstance(error, KeyboardInterrupt) else 1
+    if sys.excepthook is not _excepthook:
+        try:
+            sys.excepthook(type(error), error, error.__traceback__)
+            return status
+        except Exception as failure:
+            click.echo(f"Error in sys.excepthook:\n{_text(failure, full=full)}\nOriginal exception was:", err=True)
     if isinstance(error, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
-        return EXIT_BY_SIGINT
+        return status
     with contextlib.suppress(OSError, ValueError):  # a closed pipe or file: that is for the interpreter to tell
         sys.stdout.flush()
     click.echo(_text(error, full=full), err=True, nl=False)
-    return 1
+    return status
 
 
 def _text(error: BaseException, *, full: bool) -> str:
