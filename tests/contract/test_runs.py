@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from computicle import *
+from computicle.scheduler.park import CREDIT
 from computicle.testing import simulate
 from tests.conftest import World
 from tests.contract.helpers import fail, failing, forever, raises_group, turns
@@ -163,6 +164,17 @@ class TestOutside:
     def test_a_claimed_one_is_not(self, caplog: pytest.LogCaptureFixture) -> None:
         with pytest.raises(ValueError):
             spawn(fail, ValueError()).join()
+        assert caplog.records == []
+
+    @pytest.mark.parametrize("timeout", [None, 1])
+    def test_nor_one_that_is_joined_by_who_has_not_waited_for_long(
+        self, caplog: pytest.LogCaptureFixture, timeout: float | None
+    ) -> None:
+        for count in range(2 * CREDIT):  # words that do not wait: at some count the next one would give way
+            for _ in range(count):
+                Channel[int](1).send(1)
+            with pytest.raises(ValueError):
+                spawn(fail, ValueError()).join(timeout)
         assert caplog.records == []
 
     def test_a_run_does_not_wait_for_fibers_from_before(self) -> None:

@@ -91,7 +91,7 @@ class SocketWire:
         self.writable = True
         # Short reads prove nothing: this is a Unix socket, or the poller saw the other side's end, or urgent data.
         self.doubtful = sock.family == socket.AF_UNIX
-        self.broken = 0  # errno of what an attempt was told has broken it
+        self.broken: int = 0  # errno of what an attempt was told has broken it
         self.closed = False
         # Not through self: it would hold itself, and wait for the collector in the end.
         self.reading = Op(lambda: f"data from {address_text(remote)}")
@@ -146,8 +146,9 @@ class SocketWire:
             raise
 
     def _note(self, error: OSError) -> None:
-        if error.errno in _BREAKS or (error.errno == errno.EPIPE and not self.broken):
-            self.broken = error.errno
+        number = error.errno or 0
+        if number in _BREAKS or (number == errno.EPIPE and not self.broken):
+            self.broken = number
 
     def _check_end(self) -> None:
         """The system says that the other side has ended. Raises OSError if it has been told something else before."""

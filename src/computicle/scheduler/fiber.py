@@ -143,10 +143,14 @@ class Fiber(Region):
             raise self._not_to_be_joined(None) from None
         if timeout is not None:
             timeout = checked_timeout("join", timeout)
-        if me.credit <= 0:
+        # Nobody gives way here before it stands where it is told: an error that comes meanwhile would be unclaimed.
+        if me.credit <= 0 and (self.done or not me.limit):
             look_around(me)
         if not self.done:
             if self is me or self.kernel is not me.kernel:
+                if me.credit <= 0:
+                    look_around(me)
+                me.credit -= 1
                 raise self._not_to_be_joined(me)
             if self.joiners is None and timeout is None:
                 me.why = self
