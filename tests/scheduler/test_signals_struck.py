@@ -189,6 +189,7 @@ class Waits:
                     never = (Channel[int](0).receive, lambda: wait_signal("never"), lambda: wait_for(lambda: False))
                     for kind, wait in enumerate(never):
                         add(f"never {kind} {number}", wait)
+                    fibers += [when(lambda: False, int, every=1000), on_signal(int, "never"), delay(int, 1000)]
                 awaited = everybody.spawn(sleep, 0.25)
                 sleep(0.1)
                 signal_one("s")
@@ -205,6 +206,9 @@ class Waits:
         assert len(self.ended) == len(set(self.ended))
         assert all(fiber.done for fiber in fibers)
         assert len(self.received) == len(self.sent)
+        kernel = current().kernel
+        assert not kernel.predicates.watches
+        assert kernel.timers.next_deadline() is None
         assert not self.lock.locked
         with pytest.raises(TimeoutError):  # nobody waits there any more
             self.other.send(1, timeout=0)
@@ -218,7 +222,7 @@ def test_whoever_is_cancelled_ends_wherever_a_handler_strikes() -> None:
         lambda fibers: fibers[8:],
         lambda fibers: fibers[::-1],
     ]
-    for place in itertools.count(1, 4):
+    for place in itertools.count(1, 11):
         if not simulate(Waits().play, place, choices[place % 3]):
             break
     assert place > 500

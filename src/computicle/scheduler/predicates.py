@@ -69,11 +69,13 @@ class Watch(Opening):
         """Be asked from now on. The caller parks the fiber."""
         if context:
             self.question = partial(_in_context, fiber.kernel.hub, context, self.predicate)
-        fiber.why = self
         fiber.limit = fiber.credit = 0  # while it is asked, any word that may wait must look around
         self.predicates.add(self)
         if self.every is not None:
             self.beat = _Beat(self, self.every)
+        fiber.why = (
+            self  # last: a handler that cancels it before finds it not parked yet, and it will see to that itself
+        )
 
     def confirm(self, me: "Fiber") -> Any:
         """Found true: wait on until it is still true as the fiber goes on."""
@@ -83,8 +85,8 @@ class Watch(Opening):
             if me.credit <= 0:
                 look_around(me)
             me.limit = me.credit = 0
-            me.why = self
             self.predicates.add(self)
+            me.why = self
             park(me)
         return value
 
