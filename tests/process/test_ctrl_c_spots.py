@@ -21,13 +21,17 @@ class Block:
     def __exit__(self, *_error):
         self.left = True
 
-def interrupt_when_begun(times):
+def interrupt():
     begun.wait()
-    for _ in range(times):
+    os.kill(os.getpid(), signal.SIGINT)
+    if {inside_run}:  # there the first one waits for main to wait
+        while not noted.noted:
+            time.sleep(0.001)
         os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0.002)
 
 def busy():
+    global noted
+    noted = current().kernel.interrupts._interrupts[signal.SIGINT]
     end = time.monotonic() + 60
     with block:
         begun.set()
@@ -36,17 +40,13 @@ def busy():
 yield_()
 for _ in range(20):
     block, begun = Block(), threading.Event()
-    thread = threading.Thread(target=interrupt_when_begun, args=({2 if inside_run else 1},))
+    thread = threading.Thread(target=interrupt)
     thread.start()
     try:
         {"run(busy)" if inside_run else "busy()"}
     except KeyboardInterrupt:
         pass
-    for _ in range(2):  # one of two may come only now
-        try:
-            thread.join()
-        except KeyboardInterrupt:
-            pass
+    thread.join()
     say(block.left)
 """
     result = ended(program)
