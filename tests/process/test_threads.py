@@ -140,7 +140,9 @@ def test_nothing_is_left_of_a_hundred_threads() -> None:
         thread = threading.Thread(target=leave_fibers, args=([],))
         thread.start()
         thread.join()
-    assert before == (descriptors(), threading.active_count(), len(threading._active))  # type: ignore[attr-defined]
+    after = descriptors(), threading.active_count(), len(threading._active)  # type: ignore[attr-defined]
+    # Fewer is well: a helper thread of an earlier test may have ended meanwhile.
+    assert all(left <= had for left, had in zip(after, before, strict=True)), (before, after)
 
 
 def test_a_daemon_thread_does_not_disturb_the_exit() -> None:
