@@ -526,18 +526,23 @@ def test_refused(world: World) -> None:
     world.run(main)
 
 
+def reset_met_by_a_reader(near: Stream, far: Stream, read: Callable[[], object]) -> None:
+    """Closing with unread bytes resets; a fiber that reads from `near` is told so."""
+    near.sendall(b"you will not read this")
+    assert far.recv(1)
+    reader = spawn(read)
+    parked(reader, "data from")
+    far.close()
+    with pytest.raises(ConnectionResetError):
+        reader.join()
+
+
 def test_reset(world: World) -> None:
     """Closing with unread bytes resets: the reader is told, not given an end."""
 
     def main() -> None:
         with pair() as (near, far):
-            near.sendall(b"you will not read this")
-            assert far.recv(1)
-            reader = spawn(near.recv)
-            parked(reader, "data from")
-            far.close()
-            with pytest.raises(ConnectionResetError):
-                reader.join()
+            reset_met_by_a_reader(near, far, near.recv)
 
     world.run(main)
 
@@ -581,13 +586,7 @@ def test_a_reset_that_the_writer_has_met_is_no_end_to_the_reader(
 def test_a_reset_that_one_reader_has_met_is_no_end_to_the_next(world: World) -> None:
     def main() -> None:
         with pair() as (near, far):
-            near.sendall(b"never read")
-            assert far.recv(1)
-            reader = spawn(near.readline)
-            parked(reader, "data from")
-            far.close()
-            with pytest.raises(ConnectionResetError):
-                reader.join()
+            reset_met_by_a_reader(near, far, near.readline)
             for read in (near.recv, near.readline, lambda: near.recv_into(bytearray(9))):
                 with pytest.raises(ConnectionResetError, match="reset by peer"):
                     read()

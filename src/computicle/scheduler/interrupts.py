@@ -18,8 +18,8 @@ Rules:
      is taken back.
 
 A handler of the program's own runs wherever it strikes. It may give signals,
-stop and cancel; one that raises does so in whatever runs then, or in the main fiber if the
-kernel is asleep.
+stop and cancel; one that raises does so in whatever runs then, or in the main
+fiber if the kernel is asleep.
 
 Not here: how the main fiber is interrupted (kernel.py).
 """

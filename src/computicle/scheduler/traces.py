@@ -5,6 +5,10 @@ finished fiber keeps its error; a word's frame holds the fiber: together a
 circle, which only the collector would find, and until then the streams and
 whatever else the program's frames hold would stay open.
 
+Rules:
+  1. A finished fiber's error holds no frame of this library with its variables;
+     the program's frames keep theirs.
+
 Not here: tracebacks as text (tools/report.py).
 """
 
