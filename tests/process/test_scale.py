@@ -75,21 +75,6 @@ def test_a_chain_of_fibers_each_spawned_by_the_one_before() -> None:
     assert deepest == length
 
 
-def test_idle_carriers_are_few_after_a_burst() -> None:
-    def main() -> None:
-        for _ in range(10_000):
-            spawn(wait_signal, "end")
-        yield_()
-        signal_all("end")
-        wait_for(lambda: len(fibers()) == 1)
-        sleep(0.001)
-        crew = current().kernel.crew
-        crew.check()
-        assert len(crew.idle) < 1_000
-
-    run(main)
-
-
 CYCLES = """
 import gc
 

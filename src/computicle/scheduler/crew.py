@@ -1,16 +1,20 @@
 """Crew: the carriers of one kernel, busy and idle.
 
-A carrier that has finished its fiber is kept for the next. How many are kept
-follows from how many are busy, so that a burst does not hold its memory for
-good. Those too many are ended when nothing else is to be done, many at once,
-and in the order they were made: their stacks lie in that order, and giving
-memory back at random costs the system twice as much. For 100,000 fibers that
-end one by one this is a fifth of all their time (bench/sleepers.py).
+A carrier that has finished its fiber is kept for the next. A program that has
+needed many often needs as many again, and to take an idle one costs a tenth
+of making one and ending it; but a burst must not hold its memory for good. So
+those that nobody has needed for a while are ended.
+
+To end one is slow, so it is done when there is nothing else to do, and some
+at a time: 100,000 at once held up the kernel for half a second. And they are
+ended in the order they were made: their stacks lie in that order, and giving
+memory back at random costs the system twice as much.
 
 Rules:
-  1. When the kernel sleeps, idle carriers are at most three times the busy
-     ones, or 768 if that is more.
-  2. Only the hub makes carriers and ends them, until the kernel is closed.
+  1. Those too many are counted whenever the kernel goes to sleep. What has
+     been too many for KEEP_S is ended, so within twice that.
+  2. The kernel is never held up for more than SLICE of them.
+  3. Only the hub makes carriers and ends them, until the kernel is closed.
 
 Not here: what a carrier runs (kernel.py).
 """
@@ -24,53 +28,82 @@ from computicle.scheduler.carrier import Carrier, end_in_turn
 __all__ = ["Crew"]
 
 IDLE_MIN = 512  # always kept, some 7 KiB each
-SURPLUS_MIN = 256  # a surplus below this is not worth ending
-IDLE_SHARE = 3  # idle ones to a busy one, at most
+SPARE_MIN = 256  # so many more are not worth ending
+KEEP_S = 10.0  # as jemalloc keeps what has been freed (its dirty_decay_ms)
+SLICE = 64  # ended in one go: some 0.5 ms
 
 
 class Crew:
     """Who carries."""
 
-    __slots__ = ("_carry", "_made", "_total", "idle", "idle_max")
+    __slots__ = ("_carry", "_dismissed", "_made", "_spare", "_until", "counting", "idle")
 
     def __init__(self, carry: Callable[[Any], None]) -> None:
         self._carry = carry  # is given what the carrier is first switched to with
         self._made = 0
-        self._total = 0  # made and not ended
         self.idle: list[Carrier] = []  # the last to become idle, whose memory is warm, is taken first
-        self.idle_max = IDLE_MIN + SURPLUS_MIN  # with more, the hub calls `trim` before it sleeps
+        self._dismissed: list[Carrier] = []  # idle ones that are to be ended, the next one last
+        self.counting = False
+        self._spare = 0  # the fewest that were too many since the count began
+        self._until = 0.0  # when it ends
 
     def make(self) -> Carrier:
-        """A new carrier, busy from the start."""
+        """One more, busy from the start."""
+        if self._dismissed:
+            return self._dismissed.pop()
         self._made += 1
-        self._total += 1
         carrier = Carrier(self._carry)
         carrier.number = self._made
         return carrier
 
-    def trim(self) -> None:
-        """End the idle carriers there are too many of."""
-        idle = self.idle
-        busy = self._total - len(idle)
-        if len(idle) > max(IDLE_MIN + SURPLUS_MIN, IDLE_SHARE * busy):
-            self._end_all_but(IDLE_MIN + busy // 2)
-        # While nobody makes more, fewer busy ones are as many more idle ones: the share is reached here.
-        self.idle_max = max(IDLE_MIN + SURPLUS_MIN, self._total * IDLE_SHARE // (IDLE_SHARE + 1))
+    def is_large(self) -> bool:
+        """True if the hub must tend it before it sleeps."""
+        return self.counting or len(self.idle) > IDLE_MIN + SPARE_MIN
+
+    def tend(self, now: float) -> float | None:
+        """Count those too many, or end some; when to come here again at the latest. None: as far as it goes, never."""
+        if self._dismissed:
+            self._end(SLICE)
+            return now
+        spare = len(self.idle) - IDLE_MIN
+        if spare <= SPARE_MIN:
+            self.counting = False
+            return None
+        if self.counting and now >= self._until:
+            self._dismiss(min(spare, self._spare))
+            self._count(now)
+            return now
+        if self.counting:
+            self._spare = min(spare, self._spare)
+        else:
+            self._count(now)
+        return self._until
 
     def close(self) -> None:
         """End them all. None is busy."""
-        self._end_all_but(0)
+        self._dismiss(len(self.idle))
+        self._end(len(self._dismissed))
 
-    def _end_all_but(self, kept: int) -> None:
-        idle = self.idle
-        idle.sort(key=attrgetter("number"))
-        surplus = idle[kept:]
-        del idle[kept:]
-        self._total -= len(surplus)
-        end_in_turn(surplus)
+    def _count(self, now: float) -> None:
+        """Begin to count."""
+        self.counting = True
+        self._spare = len(self.idle) - IDLE_MIN
+        self._until = now + KEEP_S
+
+    def _dismiss(self, count: int) -> None:
+        """So many idle ones shall be ended, the first made stay."""
+        self.idle.sort(key=attrgetter("number"))
+        kept = len(self.idle) - count
+        self._dismissed += reversed(self.idle[kept:])
+        del self.idle[kept:]
+
+    def _end(self, count: int) -> None:
+        ending = self._dismissed[-count:]
+        del self._dismissed[-count:]
+        ending.reverse()
+        end_in_turn(ending)
 
     def check(self) -> None:
         """Assert the rules. O(n): for tests."""
-        busy = self._total - len(self.idle)
-        assert busy >= 0
-        assert len(self.idle) <= max(IDLE_SHARE * busy, IDLE_MIN + SURPLUS_MIN)
+        assert not {*self.idle} & {*self._dismissed}
+        assert self.counting or len(self.idle) <= IDLE_MIN + SPARE_MIN

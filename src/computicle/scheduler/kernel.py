@@ -129,19 +129,27 @@ class Kernel:
 
     def _idle(self) -> None:
         """Nothing is ready: sleep in the engine until something is."""
-        if len(self.crew.idle) > self.crew.idle_max:
-            self.crew.trim()
         while not self.ready:
             deadline = self.timers.next_deadline()
-            if deadline is not None:
-                self._collect(max(0.0, deadline - self.now()))
-            elif self.engine.busy():
-                self._collect(None)
-            else:
+            if deadline is None and not self.engine.busy():
                 self._stuck()
+            elif self.crew.is_large():
+                self._collect(self._until_tending(deadline))
+            elif deadline is not None:
+                self._collect(max(0.0, deadline - self.now()))
+            else:
+                self._collect(None)
             if self.predicates.beaten and not self.ready:
                 self.predicates.sweep_beaten(self.hub)
                 self.hub.fiber = self.nobody
+
+    def _until_tending(self, deadline: float | None) -> float | None:
+        """Tend the crew; how long to sleep."""
+        now = self.now()
+        again = self.crew.tend(now)
+        if again is not None and (deadline is None or again < deadline):
+            deadline = again
+        return None if deadline is None else max(0.0, deadline - now)
 
     def _collect(self, timeout: float | None) -> None:
         """Take what the engine has finished, and what is due."""
