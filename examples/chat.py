@@ -2,32 +2,39 @@
 
 import sys
 
-from computicle import Stream, fail_after, listen, on_signal, run, scope, serve, signal_all
+from computicle import Channel, Scope, Stream, listen, run, scope, serve, shield, spawn
+
+room: dict[Channel[bytes], Scope] = {}  # what each guest is still to be shown, and the visit
+
+
+def say(line: bytes) -> None:
+    for outbox, visit in [*room.items()]:
+        # A guest who does not read is shown out.
+        outbox.send(line) if len(outbox) < outbox.capacity else visit.cancel()
+
+
+def show(outbox: Channel[bytes], stream: Stream) -> None:
+    for line in outbox:
+        stream.sendall(line)
 
 
 def welcome(stream: Stream) -> None:
     stream.sendall(b"Your name?\n")
     name = stream.readline().strip()
-
-    def show(line: bytes) -> None:
-        with fail_after(10):  # a guest who cannot take a line in that time is shown out
-            stream.sendall(line)
-
+    outbox = Channel[bytes](1_000)
     try:
-        with scope() as guest:
-            on_signal(show, "said", every=True)  # one fiber shows what is said, while this one listens
-            signal_all("said", b"* %s is here\n" % name)
+        with scope() as room[outbox]:
+            spawn(show, outbox, stream)  # while this fiber listens
+            say(b"* %s is here\n" % name)
             for line in stream:
-                signal_all("said", b"%s: %s" % (name, line))
-            guest.cancel()
+                say(b"%s: %s" % (name, line))
+            room[outbox].cancel()
     finally:
-        signal_all("said", b"* %s has left\n" % name)
+        del room[outbox]
+        with shield():
+            say(b"* %s has left\n" % name)
 
 
-def main(port: int = 8080) -> None:
-    listener = listen(port)
-    print(f"the room is on port {listener.port}", flush=True)
-    serve(welcome, listener)
-
-
-run(main, *map(int, sys.argv[1:2]))
+listener = listen(int(sys.argv[1]) if sys.argv[1:] else 8080)
+print(f"the room is on port {listener.port}", flush=True)
+run(serve, welcome, listener)

@@ -457,6 +457,8 @@ def gather(*fns: Callable[[], T]) -> list[T]:
 
 
 def _checked_functions(word: str, fns: tuple[Any, ...]) -> None:
+    if len(fns) == 1 and isinstance(fns[0], (list, tuple)):
+        raise TypeError(f"{word}: give the functions one by one: {word}(*fns)")
     for index, fn in enumerate(fns):
         checked_callable(word, f"argument {index + 1}", fn)
 

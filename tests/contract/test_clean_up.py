@@ -69,6 +69,15 @@ class TestSwallowed:
         world.run(main)
         assert caplog.records == []
 
+    def test_those_that_pass_to_where_they_belong_are_not(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+        def main() -> None:
+            for _ in range(200):
+                with move_on_after(0.001):
+                    forever()
+
+        world.run(main)
+        assert caplog.records == []
+
 
 class TestCleanUp:
     def test_an_error_in_finally_is_not_lost(self, world: World) -> None:

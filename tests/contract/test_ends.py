@@ -219,3 +219,66 @@ class TestMainIsCancelled:
             sleep(1)
 
         assert world.run(main) is None
+
+
+class TestAWishToEnd:
+    """SystemExit in a fiber is more than an error: the run ends, whatever main makes of it."""
+
+    def test_cancels_every_fiber_though_main_goes_on(self, world: World) -> None:
+        log: list[str] = []
+
+        def child() -> None:
+            try:
+                forever()
+            finally:
+                log.append("child")
+
+        def main() -> None:
+            spawn(child)
+            spawn(fail, SystemExit(5))
+            with pytest.raises(SystemExit):
+                forever()
+            for _ in range(3):
+                with pytest.raises(Cancelled):
+                    sleep(1)
+            log.append("main")
+
+        with pytest.raises(SystemExit) as caught:
+            world.run(main)
+        assert caught.value.code == 5
+        assert log == ["child", "main"]
+
+    def test_is_not_lost_to_an_error_of_the_clean_up(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+        def main() -> None:
+            spawn(fail, SystemExit(5))
+            try:
+                forever()
+            finally:
+                raise ValueError("in the clean-up")
+
+        with pytest.raises(SystemExit) as caught:
+            world.run(main)
+        assert caught.value.code == 5
+        assert "in the clean-up" in caplog.text
+
+    def test_the_next_run_knows_nothing_of_it(self, world: World) -> None:
+        for _ in range(2):
+            with pytest.raises(SystemExit):
+                world.run(lambda: spawn(fail, SystemExit(5)))
+        assert world.run(lambda: 42) == 42
+
+    def test_the_main_fiber_may_wait_shielded(self, world: World) -> None:
+        log: list[str] = []
+
+        def main() -> None:
+            spawn(fail, SystemExit(5))
+            try:
+                forever()
+            finally:
+                with shield():
+                    sleep(1)
+                log.append("cleaned up")
+
+        with pytest.raises(SystemExit):
+            world.run(main)
+        assert log == ["cleaned up"]

@@ -285,3 +285,116 @@ class TestLooks:
         run_apart(engine, None, main, (), {})
         assert len(asked) >= 100
         assert len(set(asked)) < 20
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [
+        lambda: cancelled(scope()),
+        lambda: cancelled(move_on_after(1)),
+    ],
+)
+def test_leaving_what_was_cancelled_is_no_way_to_keep_the_thread(world: World, leave: Callable[[], Any]) -> None:
+    """Nor does it give way when it need not: the count goes on as if nothing had been."""
+
+    def main() -> None:
+        log: list[str] = []
+        spawn(log.append, "other")
+        channel = Channel[int](1)
+        for count in range(100):
+            channel.send(count)
+            channel.receive()
+            leave()
+            if log:
+                break
+        assert 15 < count < 64
+
+    world.run(main)
+
+
+def test_shields_are_no_way_to_keep_the_thread(world: World) -> None:
+    def main() -> None:
+        log: list[str] = []
+        counts: list[int] = []
+        channel = Channel[int](1)
+
+        def stubborn() -> None:
+            try:
+                forever()
+            finally:
+                outside.spawn(log.append, "other")
+                while not log and len(counts) < 100:
+                    with shield():
+                        channel.send(1)
+                        counts.append(channel.receive())
+
+        with scope() as outside:
+            fiber = spawn(stubborn)
+            turns()
+            fiber.cancel()
+        assert 15 < len(counts) < 64
+
+    world.run(main)
+
+
+def cancelled(region: Any) -> None:
+    with region:
+        region.cancel()
+
+
+NOTHING_THERE: dict[str, Callable[[], Any]] = {
+    "receive": lambda: Channel[int](1).receive(timeout=0),
+    "send": lambda: Channel[int](0).send(1, timeout=0),
+    "join": lambda: spawn(forever).join(timeout=0),
+    "acquire": lambda: taken(Lock()).acquire(timeout=0),
+    "semaphore": lambda: taken(Semaphore(1)).acquire(timeout=0),
+    "wait_for": lambda: wait_for(lambda: False, timeout=0),
+    "wait_signal": lambda: wait_signal("s", timeout=0),
+    "select": lambda: select(Channel[int](1), timeout=0),
+}
+
+
+def taken(lock: Any) -> Any:
+    """By nobody in particular."""
+    if isinstance(lock, Lock):
+        lock._holder = current().kernel.nobody
+    else:
+        lock._free = 0
+    return lock
+
+
+@pytest.mark.parametrize("word", NOTHING_THERE)
+def test_waiting_for_no_time_at_all_gives_nobody_a_turn(world: World, word: str) -> None:
+    """But a loop of it does, like any other."""
+
+    def main() -> None:
+        log: list[str] = []
+        spawn(log.append, "other")
+        for _ in range(20):
+            with pytest.raises(TimeoutError):
+                NOTHING_THERE[word]()
+        assert log == []
+        for _ in range(64):
+            with pytest.raises(TimeoutError):
+                NOTHING_THERE[word]()
+        assert log == ["other"]
+        stop()
+
+    world.run(main)
+
+
+def test_what_is_there_is_taken_in_no_time(world: World) -> None:
+    def main() -> None:
+        channel = Channel[int](1)
+        channel.send(1, timeout=0)
+        assert channel.receive(timeout=0) == 1
+        assert select(spawned(), timeout=0)[1] == 2
+        assert wait_for(lambda: 3, timeout=0) == 3
+        Lock().acquire(timeout=0)
+
+    def spawned() -> Fiber:
+        fiber = spawn(lambda: 2)
+        yield_()
+        return fiber
+
+    world.run(main)

@@ -7,6 +7,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from weakref import WeakSet
+
 import pytest
 
 from computicle import *
@@ -1036,3 +1038,31 @@ def test_streams_belong_to_their_scope_not_their_maker(world: World) -> None:
             return bytes(spawn(far.read_exactly, 9).join())
 
     assert world.run(main) == b"handed on"
+
+
+def test_nothing_can_be_ended_where_the_other_side_has_left(world: World) -> None:
+    def main() -> None:
+        with pair() as (near, far):
+            near.send_eof()
+            assert far.recv(10) == b""
+            near.close()
+            with pytest.raises(OSError):
+                while True:  # the first ones may still be on their way
+                    far.sendall(b"anybody there?")
+                    sleep(0.01)
+            for _ in range(2):
+                with pytest.raises(BrokenPipeError):
+                    far.send_eof()
+                with pytest.raises(BrokenPipeError):
+                    far.sendall(b"nobody")
+
+    world.run(main)
+
+
+def test_streams_can_be_held_weakly(world: World) -> None:
+    def main() -> None:
+        with pair() as (near, far):
+            assert list(WeakSet([near])) == [near]
+            assert far.remote == near.local
+
+    world.run(main)

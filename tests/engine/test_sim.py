@@ -466,3 +466,18 @@ def test_a_simulation_has_no_descriptor_of_its_own() -> None:
     inside: list[int] = []
     simulate(lambda: inside.append(len(os.listdir("/dev/fd"))))
     assert inside == [before]
+
+
+def test_all_ports_taken_is_an_error_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("computicle.engine.sim.OWN_PORTS", range(50_000, 50_003))
+
+    def main() -> None:
+        listeners = [listen(0) for _ in range(3)]
+        with pytest.raises(OSError, match="in use"):
+            listen(0)
+        listeners.pop().close()
+        listeners.append(listen(0))
+        for listener in listeners:
+            listener.close()
+
+    simulate(main)

@@ -67,6 +67,27 @@ finally:
         assert child.end() == (143, ["the program's own clean-up", "cancelled"], "")
 
 
+def test_sigterm_ends_a_run_whose_main_fiber_catches_everything() -> None:
+    with Child(f"""
+{TERMINATED}
+def main():
+    spawn(other)
+    spawn(lambda: say("ready"))
+    for _ in range(3):
+        try:
+            sleep(3600)
+        except BaseException as error:
+            say(type(error).__name__)
+run(main)
+""") as child:
+        child.until("ready")
+        child.until_asleep()
+        child.send(signal.SIGTERM)
+        status, lines, errors = child.end()
+        assert (status, errors) == (143, "")
+        assert sorted(lines) == ["Cancelled", "Cancelled", "SystemExit", "cleaned up"]
+
+
 def test_a_second_sigterm_stops_a_busy_loop() -> None:
     assert ended("""
 def main():

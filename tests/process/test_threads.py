@@ -5,6 +5,7 @@ import asyncio
 import logging
 import os
 import threading
+import weakref
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,6 +14,7 @@ import greenlet
 import pytest
 
 from computicle import *
+from tests.contract.helpers import without_the_collector
 from tests.process.children import ended, linux_only
 
 
@@ -156,6 +158,51 @@ ready = threading.Event()
 threading.Thread(target=work, daemon=True).start()
 ready.wait()
 """) == (0, [], "")
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        "def work():\n    spawn(busy)\n    sleep(3600)",
+        "def work():\n    run(lambda: (spawn(busy), sleep(3600)))",
+        "def work():\n    busy()",
+    ],
+)
+def test_nor_does_one_whose_fibers_run_on(work: str) -> None:
+    """To be cut off in a switch, as the interpreter does to daemons, would be a crash."""
+    assert ended(f"""
+def busy():
+    ready.set()
+    while True:
+        yield_()
+{work}
+ready = threading.Event()
+threading.Thread(target=work, daemon=True).start()
+ready.wait()
+""") == (0, [], "")
+
+
+def test_nor_one_that_does_not_give_way() -> None:
+    assert ended("""
+def work():
+    def deaf():
+        ready.set()
+        threading.Event().wait()
+    run(deaf)
+ready = threading.Event()
+threading.Thread(target=work, daemon=True).start()
+ready.wait()
+""") == (0, [], "")
+
+
+def test_a_thread_is_freed_without_the_collector() -> None:
+    thread = threading.Thread(target=lambda: run(yield_))
+    seen = weakref.ref(thread)
+    thread.start()
+    thread.join()
+    with without_the_collector():
+        del thread
+        assert seen() is None
 
 
 # Words that reach for another thread.

@@ -132,18 +132,35 @@ def test_leaving_a_region_refills_nothing() -> None:
     simulate(main)
 
 
-def test_one_that_had_to_look_around_begins_afresh() -> None:
+def test_being_cancelled_neither_takes_credit_nor_gives_any() -> None:
     def main() -> None:
         me = current()
         me.credit = 5
         with scope() as s:
             s.cancel()
-            assert me.limit == me.credit == 0
+            s.cancel()
+            assert me.limit == 0
+            assert me.credit <= 0
             with shield():
-                assert me.limit == me.credit == CREDIT
-            assert me.limit == me.credit == 0
+                assert me.limit == CREDIT
+                assert me.credit == 5
+            assert me.limit == 0
+            assert me.credit <= 0
         assert me.limit == CREDIT
-        assert me.credit == CREDIT - 1  # leaving the scope counts
+        assert me.credit == 4  # leaving the scope counts
+
+    simulate(main)
+
+
+def test_who_gives_way_to_be_cancelled_begins_afresh() -> None:
+    def main() -> None:
+        me = current()
+        for wait in (yield_, lambda: sleep(1), lambda: wait_for(lambda: True)):
+            me.credit = 5
+            with move_on_after(1) as region:
+                region.cancel()
+                wait()
+            assert me.credit == me.limit == CREDIT
 
     simulate(main)
 

@@ -35,6 +35,7 @@ from computicle.engine.threads import as_helper
 __all__ = ["SimEngine"]
 
 ANY_AND_OWN = {2: ("0.0.0.0", "127.0.0.1"), 4: ("::", "::1")}  # hosts by the length of the address
+OWN_PORTS = range(49_152, 65_536)  # for whoever asks for none in particular (RFC 6335)
 CALL_S_MAX = 0.001  # a call on a helper thread takes up to this much virtual time
 
 
@@ -53,7 +54,7 @@ class SimEngine:
         self._finished: deque[Op] = deque()
         self._events: list[tuple[float, Any, Callable[[], None]]] = []  # a heap
         self._count = itertools.count()
-        self._free_ports = itertools.cycle(range(49_152, 65_536))
+        self._free_ports = itertools.cycle(OWN_PORTS)
 
     # The port.
 
@@ -101,7 +102,10 @@ class SimEngine:
     def listen(self, address: Address, backlog: int) -> SimPort:
         if not isinstance(address, str) and address[1] == 0:
             taken = {port.local[1] for port in [*self.ports.values()]}
-            number = next(number for number in self._free_ports if number not in taken)
+            numbers = itertools.islice(self._free_ports, len(OWN_PORTS))
+            number = next((number for number in numbers if number not in taken), None)
+            if number is None:
+                raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
             address = (address[0], number, 0, 0) if len(address) == 4 else (address[0], number)
         if any(_clash(address, port.local) for port in [*self.ports.values()]):
             raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))

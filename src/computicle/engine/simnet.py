@@ -99,6 +99,7 @@ class SimWire:
         self._room = engine.network.window  # bytes that may be sent now
         self._last_arrival = 0.0  # of what this end has sent: later pieces must not overtake
         self._writing_ended = False
+        self._cut = False  # nobody is left to send to, though what has been sent can be read
 
     @property
     def closed(self) -> bool:
@@ -126,7 +127,7 @@ class SimWire:
 
     def send(self, data: Any) -> int | None:
         self._check_open()
-        if self._writing_ended or self.broken:
+        if self._writing_ended or self._cut or self.broken:
             self.broken = self.broken or errno.EPIPE
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
         self._check()
@@ -149,7 +150,7 @@ class SimWire:
 
     def end_writing(self) -> None:
         self._check_open()
-        if self._fate:
+        if self._fate or self._cut:
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
         self._writing_ended = True
         if self._other is not None:
@@ -202,8 +203,8 @@ class SimWire:
         for wire in (self, self._other):
             if wire is None or wire._fate:
                 continue
-            if wire._ended:  # in good order: what it has been sent can be read, but nobody is left to send to
-                wire._writing_ended = True
+            if wire._ended:  # in good order
+                wire._cut = True
             else:
                 wire._fate = error
                 wire._unread.clear()

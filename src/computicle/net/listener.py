@@ -148,8 +148,9 @@ def listen(
 
     Args:
         port: a TCP port; 0 picks a free one (see Listener.port).
-        host: the address to listen on; None for all of IPv4.
-        path: a Unix-domain socket to make, instead of a port.
+        host: the address to listen on; None for all of IPv4, "::" for all of IPv6 (and IPv6 only).
+        path: a Unix-domain socket to make, instead of a port. Closing removes it; one that a killed program has left
+            behind is in use until somebody removes it.
 
     Raises:
         OSError: the address is in use, or may not be used.

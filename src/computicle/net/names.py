@@ -53,9 +53,9 @@ def addresses_of(me: Fiber, host: str, port: int) -> list[Address]:
     try:
         addresses: list[Address] = me.kernel.wait_for_op(me, op)
     except socket.gaierror as error:
-        raise socket.gaierror(error.errno, f"cannot resolve {host!r}: {error.strerror}") from error
+        raise socket.gaierror(error.errno, f"cannot resolve {host!r}: {error.strerror}") from None
     except ValueError as error:  # the codec for names refuses it, or there is a null character in it
-        raise socket.gaierror(socket.EAI_NONAME, f"cannot resolve {host!r}: {error}") from error
+        raise socket.gaierror(socket.EAI_NONAME, f"cannot resolve {host!r}: {error}") from None
     return addresses
 
 

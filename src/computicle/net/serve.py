@@ -53,8 +53,11 @@ def serve(
 ) -> None:
     """Call `handler(stream)` in a fiber for every connection, until cancelled. Closes each stream afterwards.
 
+    Each handler has a scope of its own: its stream is closed when what it has
+    spawned has ended, too.
+
     Args:
-        handler: its error is logged, and ends only its own connection.
+        handler: its error is logged, and ends only its own connection. So does one of a fiber that it has spawned.
         port_or_listener: a TCP port, or a Listener, which nobody else may use meanwhile, and which is closed in the end.
         host: where to listen, if a port was given.
         limit: how many handlers may be at work at once.
@@ -110,7 +113,7 @@ def _handle(visit: _Visit, handler: Callable[[Stream], Any]) -> None:
         raise
     except BaseException as error:
         if _is_disconnection(stream, error):
-            _log.info("connection from %s ended: %s", stream.remote, error)
+            _log.info("connection from %s ended: %s", stream.remote, _first_of(error))
         else:
             log_error(error, "the handler of the connection from %s failed", stream.remote)
     finally:
@@ -122,6 +125,11 @@ def _is_disconnection(stream: Stream, error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return all(_is_disconnection(stream, one) for one in error.exceptions)
     return was_broken_by(stream, error)
+
+
+def _first_of(error: BaseException) -> BaseException:
+    """The error itself, or the first one of a group."""
+    return _first_of(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
 def _accept(me: Fiber, listener: Listener) -> Stream:

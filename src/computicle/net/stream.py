@@ -71,7 +71,7 @@ class Stream(Single):
         remote, local: the addresses of both ends.
     """
 
-    __slots__ = ("_buffer", "_halted", "_kernel", "_open_for", "_reader", "_unread_for", "_wire")
+    __slots__ = ("__weakref__", "_buffer", "_halted", "_kernel", "_open_for", "_reader", "_unread_for", "_wire")
 
     def __init__(self, wire: Wire, me: Fiber) -> None:
         self._wire = wire

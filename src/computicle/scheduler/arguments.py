@@ -57,4 +57,7 @@ def shown(value: object) -> str:
 
 def name_of(fn: Callable[..., Any]) -> str:
     """What to call a function in listings."""
-    return getattr(fn, "__qualname__", None) or shown(fn)
+    try:
+        return getattr(fn, "__qualname__", None) or shown(fn)
+    except Exception:  # a proxy may raise anything
+        return shown(fn)

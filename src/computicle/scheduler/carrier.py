@@ -23,7 +23,7 @@ import greenlet as _greenlet
 if TYPE_CHECKING:
     from computicle.scheduler.fiber import Fiber
 
-__all__ = ["Carrier", "end_in_turn", "fiber_here", "frame_of", "here", "is_own_flow", "outside_fibers"]
+__all__ = ["Carrier", "Killed", "end_in_turn", "fiber_here", "frame_of", "here", "is_own_flow", "outside_fibers"]
 
 
 class Carrier(_greenlet.greenlet):
@@ -44,6 +44,9 @@ class Carrier(_greenlet.greenlet):
         self.parent = _greenlet.getcurrent()
         self.throw()
 
+
+Killed = _greenlet.GreenletExit
+"""What is raised where a carrier stands that is killed."""
 
 here = cast("Callable[[], Carrier]", _greenlet.getcurrent)
 """The running carrier."""

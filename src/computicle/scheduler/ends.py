@@ -8,6 +8,8 @@ Rules:
      end, they are cancelled. (sys.exit by the program's own flow is how many
      programs return, so it is taken for that.)
   3. An error that ends this waiting decides the exit status.
+  4. Threads that go on behind that (daemons) are brought to a stand: the
+     interpreter cuts them off, and to be cut off in a switch is a crash.
 
 Not here: how flows begin (flows.py), signals of the system (interrupts.py).
 """
@@ -16,8 +18,10 @@ import atexit
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
+from weakref import ref
 
 from computicle.scheduler.carrier import fiber_here, here, is_own_flow
 from computicle.scheduler.errors import Cancelled
@@ -27,6 +31,8 @@ from computicle.scheduler.kernel import Kernel
 from computicle.scheduler.log import log_error
 
 __all__ = ["close_flow", "exit_status", "leave", "watch_thread"]
+
+STAND_S = 0.1  # what is waited for fibers of other threads to give way at the exit
 
 
 def close_flow() -> None:
@@ -89,9 +95,10 @@ class _LastResort:
 
 
 _threads = threading.local()
+_elsewhere: dict[int, ref[Kernel]] = {}  # the last kernel of each thread but the main one, by the thread's number
 
 
-def watch_thread() -> None:
+def watch_thread(kernel: Kernel) -> None:
     """Have this thread end its fibers when it ends. For the main thread the interpreter's exit does that.
 
     A thread calls its own `_delete` as the last thing while it is a whole
@@ -99,7 +106,10 @@ def watch_thread() -> None:
     a Python without that method), the finaliser of a threading.local does:
     late, when current_thread() does not know this thread any more.
     """
-    if threading.get_ident() == threading.main_thread().ident or hasattr(_threads, "last_resort"):
+    if threading.get_ident() == threading.main_thread().ident:
+        return
+    _elsewhere[threading.get_ident()] = ref(kernel)
+    if hasattr(_threads, "last_resort"):
         return
     _threads.last_resort = _LastResort()
     thread: Any = threading.current_thread()
@@ -108,6 +118,7 @@ def watch_thread() -> None:
         return
 
     def leave_and_delete() -> None:
+        del thread._delete  # it would hold itself
         try:
             _leave_thread()
         finally:
@@ -123,6 +134,34 @@ def _leave_thread() -> None:
 
 
 # The interpreter.
+
+
+class _Standstill:
+    """As an entry of the ready queue: nothing goes on in that thread, ever."""
+
+    def __init__(self) -> None:
+        self.reached = False
+        self._never = threading.Lock()
+        self._never.acquire()
+
+    def switch(self) -> None:
+        self.reached = True
+        self._never.acquire()  # a thread that waits so never asks for the interpreter again, so it is not cut off
+
+
+@atexit.register  # before the next one, so it is called after it
+def _stand_still_at_exit() -> None:
+    """Bring the fibers of all other threads to a stand, as far as they give way."""
+    stands: list[_Standstill] = []
+    for reference in [*_elsewhere.values()]:
+        kernel = reference()
+        if kernel is not None and not kernel.closed and not kernel.is_left_behind():
+            stands.append(_Standstill())
+            kernel.ready.appendleft(stands[-1])
+            kernel.engine.wake_up()
+    end = time.monotonic() + STAND_S
+    while not all(stand.reached for stand in stands) and time.monotonic() < end:
+        time.sleep(STAND_S / 100)
 
 
 class _Status:

@@ -28,6 +28,7 @@ from computicle.scheduler.errors import Cancelled, FiberCancelled
 from computicle.scheduler.line import Line, Taken
 from computicle.scheduler.park import CREDIT, Runner, Why, look_around, park, wake
 from computicle.scheduler.region import Region, is_doomed
+from computicle.scheduler.traces import with_trace
 
 if TYPE_CHECKING:
     from computicle.scheduler.kernel import Kernel
@@ -175,7 +176,10 @@ class Fiber(Region):
     def _not_to_be_joined(self, me: "Fiber | None") -> RuntimeError:
         if self is me:
             return RuntimeError(f"fiber {self.name!r} cannot join itself: it would wait forever")
-        return RuntimeError(f"fiber {self.name!r} lives in another thread: join it there")
+        where = (
+            "was left behind by a fork" if self.kernel.is_left_behind() else "lives in another thread: join it there"
+        )
+        return RuntimeError(f"fiber {self.name!r} {where}")
 
     def result(self) -> Any:
         """Its value or its error, once it is done."""
@@ -184,8 +188,7 @@ class Fiber(Region):
         if isinstance(self.error, Cancelled):
             raise FiberCancelled(f"fiber {self.name!r} was cancelled")
         try:
-            self.error.__traceback__ = self.trace  # without the lines of those who were told before
-            raise self.error
+            raise with_trace(self.error, self.trace)  # without the lines of those who were told before
         finally:
             del self  # as in join
 
@@ -275,12 +278,16 @@ class Fiber(Region):
         """True if its next wait must raise Cancelled."""
         return is_doomed(self.region)
 
+    def hold(self) -> None:
+        """Have it look around at its next wait. What it has left of its credit comes back as it settles."""
+        self.credit -= self.limit
+        self.limit = 0
+
     def settle(self) -> None:
         """After leaving a region or a wait: work out anew whether it must look around."""
-        held = self.limit == 0
-        self.limit = 0 if self.why is not None or self.kernel.has_pending(self) or is_doomed(self.region) else CREDIT
-        # Who had to look around begins afresh; to leave a region is no reason to go on for longer.
-        self.credit = self.limit if held else min(self.credit, self.limit)
+        limit = 0 if self.why is not None or self.kernel.has_pending(self) or is_doomed(self.region) else CREDIT
+        self.credit += limit - self.limit
+        self.limit = limit
 
     def __repr__(self) -> str:
         if self.done:

@@ -33,6 +33,7 @@ from computicle.scheduler.log import log_error
 from computicle.scheduler.park import Runner, being_asked, look_around
 from computicle.scheduler.scope import FreeScope, Scope, rehome
 from computicle.scheduler.spots import calls_out
+from computicle.scheduler.traces import add_note
 
 __all__ = [
     "BaseScope",
@@ -68,16 +69,36 @@ class RunScope(Scope):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
-        """As any scope; and if main has ended inside regions of its own, it is told."""
+        """As any scope; and if main has ended inside regions of its own, it is told. A wish to end comes first."""
+        try:
+            absorbed = self._leave(kind, error, traceback)
+        except BaseException as problem:
+            self._raise_wish(problem)
+            raise
+        self._raise_wish(None if absorbed else error)
+        return absorbed
+
+    def _leave(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
         if self.host.region is self:
             return super().__exit__(kind, error, traceback)
         text = drop_open(self.host, self, self)
         if error is not None:
-            error.add_note(text)
+            add_note(error, text)
             return super().__exit__(kind, error, traceback)
         problem = RuntimeError(text)
         super().__exit__(RuntimeError, problem, None)
         raise problem
+
+    def _raise_wish(self, outcome: BaseException | None) -> None:
+        """Raise what a fiber, or the system, wanted to end the run with, unless main does."""
+        wish = self.kernel.wish
+        if wish is None or isinstance(outcome, (SystemExit, KeyboardInterrupt)):
+            return
+        if outcome is not None and not isinstance(outcome, Cancelled):
+            log_error(outcome, "main failed, and the program was told to end")
+        raise wish
 
 
 def running() -> Fiber:
@@ -117,7 +138,7 @@ def serve_flow(kernel: Kernel, main: Fiber, *, sigterm: bool = True) -> None:
     # stack is unwound) would find that others have written over what lies below.
     kernel.hub.switch()
     kernel.interrupts.install(sigterm=sigterm)
-    watch_thread()
+    watch_thread(kernel)
 
 
 def make_main(kernel: Kernel, flow: Carrier, fn: Callable[..., Any] | None) -> Fiber:
@@ -137,7 +158,10 @@ def run_main(main: Callable[..., Any] | None, args: tuple[Any, ...], kwargs: dic
     if being_asked(outside):
         look_around(outside)  # raises: run waits
     if kernel.run_scope is not None:
-        raise RuntimeError("run is running already in this thread: use spawn, or scope, inside it")
+        raise RuntimeError(
+            "run is running already in this thread: use spawn, or scope, inside it "
+            "(a script under `computicle run` is inside one: start it with python, or do without its own run)"
+        )
     if outside is not kernel.main:
         raise RuntimeError("run cannot be called inside a fiber: use spawn, or scope")
     me = make_main(kernel, flow, main)
@@ -150,7 +174,7 @@ def run_main(main: Callable[..., Any] | None, args: tuple[Any, ...], kwargs: dic
     finally:
         me.done = True
         kernel = me.kernel  # another one if the program has forked meanwhile
-        kernel.run_scope = None
+        kernel.run_scope = kernel.wish = None
         kernel.locals.pop(me, None)
         flow.fiber = kernel.main = outside
         outside.kernel, outside.ready = kernel, kernel.ready

@@ -79,7 +79,10 @@ class Hosted(Region):
         me = self.host
         self._step_out()
         me.settle()
-        return isinstance(error, Cancelled) and self.cancelled and not is_doomed(self.outer)
+        absorbed = isinstance(error, Cancelled) and self.cancelled and not is_doomed(self.outer)
+        if absorbed:
+            me.swallowed = 0  # it has let them all pass
+        return absorbed
 
     def drop(self, _home: "Scope") -> None:
         """Its fiber ends inside it: it is left in no order. What belongs to it is for the scope around from now on."""

@@ -13,7 +13,7 @@ Rules:
      first one is, if the thread's own flow is what runs.
   3. On the spot is never in the middle of this library (spots.py).
   4. SIGTERM is treated alike. It becomes SystemExit(143): every fiber is
-     cancelled, and `run` raises it.
+     cancelled, and `run` raises it, whatever the main fiber makes of it.
   5. Handlers the program has installed are left alone, and what we installed
      is taken back.
 
@@ -34,6 +34,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from computicle.scheduler.carrier import here
+from computicle.scheduler.park import ROOM_TO_LEAVE, check_room
 from computicle.scheduler.region import is_doomed
 from computicle.scheduler.spots import escapes, is_good_spot
 
@@ -65,6 +66,7 @@ class Interrupt:
 
     def switch(self) -> None:
         """As an entry of the ready queue: tell the main fiber."""
+        check_room(ROOM_TO_LEAVE)  # to cancel the run
         if self.take_note():
             self._kernel.interrupt_main(self._make_error())
         self._kernel.turn.pass_on()

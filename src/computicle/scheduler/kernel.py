@@ -18,27 +18,27 @@ Not here: what fibers wait for, threads and runs (flows.py), signals of the
 operating system (interrupts.py).
 """
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from computicle.engine.op import Engine, Op
-from computicle.scheduler.carrier import Carrier, here
+from computicle.scheduler.carrier import Carrier, Killed, here
 from computicle.scheduler.crew import Crew
-from computicle.scheduler.errors import Cancelled, Deadlock
+from computicle.scheduler.deadlock import break_off
+from computicle.scheduler.errors import Cancelled
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.hosted import drop_open
 from computicle.scheduler.interrupts import Interrupts
 from computicle.scheduler.nobody import make_nobody
-from computicle.scheduler.park import Opening, Runner, count_cancelled, interrupt, park, wake
-from computicle.scheduler.predicates import Predicates, Watch
-from computicle.scheduler.region import is_doomed
-from computicle.scheduler.report import describe
+from computicle.scheduler.park import Opening, Runner, interrupt, park, wake
+from computicle.scheduler.predicates import Predicates
 from computicle.scheduler.scope import FreeScope, Scope
-from computicle.scheduler.signals import Signals, Subscription, Waiters
+from computicle.scheduler.signals import Signals
 from computicle.scheduler.spots import calls_out
 from computicle.scheduler.timers import Timers
-from computicle.scheduler.traces import clear_own_frames
+from computicle.scheduler.traces import add_note, clear_own_frames, with_trace
 from computicle.scheduler.turn import Turn
 
 if TYPE_CHECKING:
@@ -67,6 +67,9 @@ class Kernel:
         self.turn = Turn(self)
         self._unborn: Fiber | None = None  # to be given a new carrier by the hub, or to be ended
         self._pending: BaseException | None = None  # an interruption that waits for the main fiber to wait
+        self.closed = False
+        self.polling = False  # operations are being attempted or given out: none may be withdrawn now
+        self.wish: SystemExit | None = None  # to end the run that is on: by SIGTERM, or by some fiber
         self.told_to_end = False  # by SIGTERM, or by a SystemExit in some fiber
         self.crew = Crew(Kernel._carry)
         self.locals: dict[Fiber, MutableMapping[Any, dict[str, Any]]] = {}  # of the fibers that use a FiberLocal
@@ -77,28 +80,40 @@ class Kernel:
     def _work(self) -> None:
         """The hub: entered at the end of a turn, to give a fiber a new carrier, or to end one that never begins."""
         self.hub.give_back()  # to who began it (flows.py)
+        carrier = None
+        has_looked = False
         while True:
             fiber, self._unborn = self._unborn, None
-            if fiber is not None:
-                if fiber.doomed():
-                    self._bury(fiber)
-                    del fiber  # no variable here keeps it, or all it has, until the next one comes
-                    self._pass_on()
-                    continue
-                # Made here, at the hub's constant depth: carriers made on top of each other would use up the stack.
-                carrier = self.crew.make()
-                fiber.board(carrier)
-                del fiber  # as above
-                carrier.switch(self)  # not bound to it: that takes a C frame, a tenth of what a parked one keeps
-                continue
             try:
-                self._look()
+                if fiber is None:
+                    if not has_looked:
+                        self._look()
+                    has_looked = False
+                    self.turn.begin()
+                    self.ready.popleft().switch()
+                elif fiber.doomed():
+                    self._bury(fiber)
+                    fiber = None  # no variable here keeps it, or all it has, until the next one comes
+                    self._pass_on()
+                else:
+                    # Made here, at the hub's constant depth: carriers made on top of each other would use up the stack.
+                    carrier = self.crew.make()
+                    fiber.board(carrier)
+                    fiber = None  # as above
+                    carrier.switch(self)  # not bound to it: that takes a C frame, a tenth of what a parked one keeps
+            except Killed:
+                raise  # the kernel is being closed
             except BaseException as error:
-                # A signal handler has raised in here: that is for the main fiber.
                 self.hub.fiber = self.nobody
-                self.interrupt_main(self._collect_before(error))
-            self.turn.begin()
-            self.ready.popleft().switch()
+                if fiber is None and carrier is not None and carrier.dead and carrier.fiber is not self.nobody:
+                    fiber = carrier.fiber
+                if fiber is not None and not fiber.done:
+                    self.fail(fiber, error)  # there was no memory for its stack
+                    fiber = None
+                else:
+                    # A handler of the program's own has raised in here: that is for the main fiber.
+                    self.interrupt_main(self._collect_before(error))
+                    has_looked = bool(self.ready)
 
     def _bury(self, fiber: Fiber) -> None:
         """It was cancelled before its first step: end it."""
@@ -132,7 +147,9 @@ class Kernel:
         while not self.ready:
             deadline = self.timers.next_deadline()
             if deadline is None and not self.engine.busy():
-                self._stuck()
+                self._sweep()  # predicates get one last look
+                if not self.ready:
+                    break_off(self)
             elif self.crew.is_large():
                 self._collect(self._until_tending(deadline))
             elif deadline is not None:
@@ -153,6 +170,7 @@ class Kernel:
 
     def _collect(self, timeout: float | None) -> None:
         """Take what the engine has finished, and what is due."""
+        self.polling = True
         finished = self.engine.poll(timeout)
         while finished:
             op = finished[0]
@@ -164,6 +182,7 @@ class Kernel:
                 fiber.error, op.error = op.error, None
                 fiber.ready.append(fiber.runner)
             finished.popleft()  # only now: a signal handler that raises in between has lost nothing
+        self.polling = False
         self.timers.fire(self.now())
 
     def _collect_before(self, error: BaseException) -> BaseException:
@@ -248,7 +267,7 @@ class Kernel:
         """It has ended with an error: keep it, tell who waits, let go of the rest."""
         scope: Scope = fiber.outer  # type: ignore[assignment]
         if fiber.region is not fiber:
-            error.add_note(drop_open(fiber, fiber, scope))
+            add_note(error, drop_open(fiber, fiber, scope))
         fiber.done = True
         fiber.value = None
         del scope.fibers[fiber]
@@ -258,12 +277,10 @@ class Kernel:
             self.locals.pop(fiber, None)
         trace = error.__traceback__
         if isinstance(error, Cancelled):
-            fiber.error = error
-            error.__traceback__ = None  # nobody sees it, and its frames hold the fiber
+            fiber.error = with_trace(error, None)  # nobody sees it, and its frames hold the fiber
         else:
             fiber.trace = trace.tb_next if trace is not None else None  # without _carry's line
-            fiber.error = error
-            error.__traceback__ = fiber.trace
+            fiber.error = with_trace(error, fiber.trace)
             clear_own_frames(error)  # they hold the fiber, which now holds them
             if isinstance(error, (SystemExit, KeyboardInterrupt)):
                 self.interrupt_main(error)  # a fiber wants the program to end
@@ -295,6 +312,10 @@ class Kernel:
         finally:
             self.engine.waiting -= 1
 
+    def is_left_behind(self) -> bool:
+        """True if it is that of the process which has forked this one."""
+        return self.engine.process != os.getpid()
+
     def check_thread(self, message: str) -> None:
         """Raise RuntimeError unless called in the owner's thread."""
         try:
@@ -307,14 +328,17 @@ class Kernel:
     # Interruptions and ends.
 
     def interrupt_main(self, error: BaseException) -> None:
-        """Raise `error` in the main fiber: at its current wait, or at its next."""
+        """Raise `error` in the main fiber: at its current wait, or at its next. A SystemExit ends the run, too."""
         main = self.main
-        self.told_to_end |= isinstance(error, SystemExit)
-        if self.will_interrupt_main(type(error)):
-            return  # once is enough
-        if not interrupt(main, error):
+        if isinstance(error, SystemExit):
+            self.told_to_end = True
+            if self.run_scope is not None and self.wish is None:
+                self.wish = error
+        if not self.will_interrupt_main(type(error)) and not interrupt(main, error):
             self._pending = error
-            main.limit = main.credit = 0
+            main.hold()
+        if self.run_scope is not None and self.wish is not None:
+            self.run_scope.cancel()
 
     def will_interrupt_main(self, kind: type[BaseException]) -> bool:
         """True if an error of this kind is on its way to the main fiber, which has not run since."""
@@ -330,32 +354,6 @@ class Kernel:
         assert error is not None
         self.main.settle()
         return error
-
-    def _stuck(self) -> None:
-        """Nothing is ready and nothing will come."""
-        self._sweep()
-        if self.ready:
-            return
-        alive = list(self.alive())
-        for scope in _leaving(alive):
-            if all(isinstance(fiber.why, (Waiters, Subscription, Watch)) for fiber in scope.fibers):
-                for fiber in [*scope.fibers]:
-                    fiber.cancel()
-                if self.ready:  # else shields hold them back
-                    return
-        leaving = self.main.why
-        if isinstance(leaving, Scope) and is_doomed(leaving):
-            # Cancelled already: only shields hold these back, and nothing is left that could end their wait.
-            for fiber in leaving.reach():
-                if fiber is not self.main and fiber.why is not None and not isinstance(fiber.why, Scope):
-                    interrupt(fiber, Cancelled())
-                    count_cancelled(fiber)
-            if self.ready:
-                return
-        count = f"{len(alive)} fibers wait" if len(alive) > 1 else "1 fiber waits"
-        deadlock = Deadlock(f"nothing can happen any more, and {count}:\n{describe(alive)}")
-        if not self.ready:  # else a handler of the program's own has just given a signal
-            self.interrupt_main(deadlock)
 
     def alive(self) -> Iterator[Fiber]:
         """Every fiber that has not ended, the main fiber first."""
@@ -376,13 +374,7 @@ class Kernel:
 
     def close(self) -> None:
         """End the carriers and the engine. All fibers have ended, or never will."""
+        self.closed = True
         self.crew.close()
         self.hub.kill()
         self.engine.close()
-
-
-def _leaving(fibers: list[Fiber]) -> Iterator[Scope]:
-    """The scopes being left, inner ones before those around them."""
-    for fiber in reversed(fibers):
-        if isinstance(fiber.why, Scope) and fiber.why.quiet:
-            yield fiber.why

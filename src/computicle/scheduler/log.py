@@ -20,5 +20,5 @@ def log_error(error: BaseException, message: str, *args: object) -> None:
     try:
         _log.error(message, *args, exc_info=error)
     except Exception as failure:
-        failure.__context__ = error
+        BaseException.__setattr__(failure, "__context__", error)  # its class may refuse
         sys.excepthook(type(failure), failure, failure.__traceback__)

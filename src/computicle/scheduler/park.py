@@ -19,7 +19,8 @@ Rules:
   4. `credit` counts down the words done without waiting. With none left, the
      next word that may wait looks around first. `limit` is what a wait
      refills it with: nothing for a fiber that is cancelled, so that it looks
-     around at once.
+     around at once. Then the credit counts on below zero, and is as much
+     higher again when that is over.
 
 A recursion of the program's may end anywhere, also in the middle of a word,
 in a RecursionError. Then the word must not have begun, or must be done to its
@@ -185,12 +186,12 @@ def look_around(me: "Fiber") -> None:
         )
     if not me.kernel.has_pending(me):
         give_way(me)
+        me.credit = me.limit
     if me.kernel.has_pending(me):
         raise me.kernel.take_pending()
     if me.doomed():
         count_cancelled(me)
         raise Cancelled
-    me.credit = me.limit
 
 
 def being_asked(me: "Fiber") -> bool:

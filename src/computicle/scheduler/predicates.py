@@ -69,7 +69,7 @@ class Watch(Opening):
         """Be asked from now on. The caller parks the fiber."""
         if context:
             self.question = partial(_in_context, fiber.kernel.hub, context, self.predicate)
-        fiber.limit = fiber.credit = 0  # while it is asked, any word that may wait must look around
+        fiber.hold()  # while it is asked, any word that may wait must look around
         self.predicates.add(self)
         if self.every is not None:
             self.beat = _Beat(self, self.every)
@@ -84,7 +84,7 @@ class Watch(Opening):
                 raise self.expiry.error()  # it came while the fiber was ready
             if me.credit <= 0:
                 look_around(me)
-            me.limit = me.credit = 0
+            me.hold()
             self.predicates.add(self)
             me.why = self
             park(me)
@@ -103,17 +103,16 @@ class Watch(Opening):
     def ask(self) -> Any:
         """Evaluate it in the running fiber, which may not wait meanwhile."""
         me = self.fiber
-        credit = me.credit
         me.asking = True
         me.why = self
-        me.limit = me.credit = 0
+        me.hold()
         try:
             return self.predicate()
         finally:
             me.why = None
             me.asking = False
             me.settle()
-            me.credit = min(credit - 1, me.limit)  # asking counts, whatever comes of it
+            me.credit -= 1  # asking counts, whatever comes of it
 
     def end(self) -> None:
         """Be asked no more."""

@@ -18,6 +18,7 @@ Not here: what a scope does with fibers and errors (scope.py).
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
+from computicle.engine.op import Op
 from computicle.scheduler.errors import Cancelled
 from computicle.scheduler.park import check_room, interrupt
 from computicle.scheduler.single import Single
@@ -90,9 +91,32 @@ def strike(fiber: "Fiber") -> None:
     """A region around it was cancelled: interrupt it, or have it look around at its next wait."""
     if not is_doomed(fiber.region):
         return  # a shield lies between
-    fiber.limit = fiber.credit = 0
+    fiber.hold()
     why: object = fiber.why
     if why is None or why is fiber.region:  # leaving a scope is not interrupted
         return
-    if not getattr(fiber, "asking", False):  # else it is not parked
+    if getattr(fiber, "asking", False):
+        return  # it is not parked
+    if isinstance(why, Op) and fiber.kernel.polling:
+        fiber.ready.append(LateStrike(fiber))
+    else:
         interrupt(fiber, Cancelled())
+
+
+class LateStrike:
+    """As an entry of the ready queue: strike a fiber that was cancelled while its operation was being attempted.
+
+    For a handler of the program's own may do that. Whether the attempt has changed anything is not known before it has
+    come out of the engine; withdrawn at once, bytes that were read would be lost, and bytes sent be sent again.
+    """
+
+    __slots__ = ("_fiber",)
+
+    def __init__(self, fiber: "Fiber") -> None:
+        self._fiber = fiber
+
+    def switch(self) -> None:
+        fiber = self._fiber
+        if not fiber.done:
+            strike(fiber)
+        fiber.kernel.turn.pass_on()

@@ -30,6 +30,7 @@ from computicle.scheduler.hosted import Hosted, host_here
 from computicle.scheduler.log import log_error
 from computicle.scheduler.park import being_asked, look_around, park
 from computicle.scheduler.region import Region, is_doomed
+from computicle.scheduler.traces import set_cause
 
 if TYPE_CHECKING:
     from computicle.scheduler.kernel import Kernel
@@ -101,7 +102,7 @@ class Scope(Hosted):
         absorbed = self.leave(error) and was_cancelled  # a Cancelled that somebody raises by hand is an error
         me.scope = self.scope_outside
         if interruption is not None:
-            interruption.__cause__ = None if absorbed else error
+            set_cause(interruption, None if absorbed else error)
             self.settle_errors(interruption, absorbed=False)
             raise interruption
         return absorbed

@@ -5,6 +5,7 @@ Rules:
      or interrupts it with TimeoutError. If the fiber has been woken already,
      that wake stands.
   2. A wait that is over leaves no timer set.
+  3. A wait for at most 0 seconds is over before it begins: nobody gives way.
 
 Not here: when timers are due (timers.py), deadlines of a stretch of code
 (deadlines.py).
@@ -12,7 +13,7 @@ Not here: when timers are due (timers.py), deadlines of a stretch of code
 
 from typing import TYPE_CHECKING, Any
 
-from computicle.scheduler.park import Why, interrupt, park, wake
+from computicle.scheduler.park import Why, interrupt, look_around, park, wake
 from computicle.scheduler.timers import Timer
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Alarm(Timer):
 
 
 class Expiry(Timer):
-    """Ends one fiber's wait with TimeoutError, `timeout` seconds from now."""
+    """Ends one fiber's wait with TimeoutError, `timeout` seconds from now. For 0 it cannot be made, and raises that."""
 
     __slots__ = ("fiber", "timeout", "why")
 
@@ -48,6 +49,11 @@ class Expiry(Timer):
         self.fiber = fiber
         self.why = why
         self.timeout = timeout
+        if timeout == 0:
+            if fiber.credit <= 0:  # a loop of these must give way at times
+                look_around(fiber)
+            fiber.credit -= 1
+            raise self.error()
         kernel = fiber.kernel
         kernel.timers.add(kernel.now() + timeout, self)
 

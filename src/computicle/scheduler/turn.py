@@ -85,9 +85,9 @@ class Turn:
         self.left = self._strode = max(1, self.left)
 
     def _stride_on(self, now: float) -> None:
-        """The next stride: half as long if this one took long, twice as long if not."""
+        """The next stride: one resumption if this one took long, else twice as many."""
         if now - self._began > LOOK_S / 2:
-            self._stride = max(1, self._stride // 2)
+            self._stride = 1
         elif self._stride < STRIDE:
             self._stride *= 2
         self._began = now

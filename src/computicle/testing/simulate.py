@@ -12,6 +12,7 @@ from computicle.engine.sim import SimEngine
 from computicle.engine.simnet import Network
 from computicle.scheduler.flows import run_apart
 from computicle.scheduler.park import Runner
+from computicle.scheduler.traces import add_note
 
 __all__ = ["simulate"]
 
@@ -64,5 +65,5 @@ def simulate(
     try:
         return run_apart(engine, ready, main, args, kwargs)  # type: ignore[no-any-return]
     except BaseException as error:
-        error.add_note(f"simulated with seed={seed}{', shuffle=True' if shuffle else ''}, at {engine.now():.6f} s")
+        add_note(error, f"simulated with seed={seed}{', shuffle=True' if shuffle else ''}, at {engine.now():.6f} s")
         raise
