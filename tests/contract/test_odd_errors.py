@@ -6,6 +6,7 @@ from typing import NoReturn
 import pytest
 
 from computicle import *
+from computicle.scheduler.traces import set_cause
 from tests.conftest import World
 from tests.contract.helpers import fail, forever, raises_group
 
@@ -133,3 +134,13 @@ class TestCauses:
             assert error not in seen
             seen.append(error)
             error = error.__cause__
+
+    def test_nor_what_it_comes_from(self) -> None:
+        first, second, third = ValueError(1), ValueError(2), ValueError(3)
+        set_cause(second, first)
+        set_cause(third, second)
+        set_cause(first, third)
+        assert first.__cause__ is None
+        assert third.__cause__ is second
+        set_cause(third, ValueError(4))
+        assert third.__cause__ is second
