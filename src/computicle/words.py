@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Hashable
 from contextvars import copy_context
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import computicle.scheduler.forks  # noqa: F401  # it sees to what a forked child does first
 from computicle.engine.op import ClosedError
@@ -91,6 +91,7 @@ __all__ = [
     "yield_",
 ]
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 # Runs and fibers.
@@ -131,7 +132,7 @@ def stop() -> None:
     stop_run()
 
 
-def spawn(fn: Callable[..., Any], /, *args: Any, name: str | None = None, **kwargs: Any) -> Fiber:
+def spawn(fn: Callable[..., T], /, *args: Any, name: str | None = None, **kwargs: Any) -> Fiber[T]:
     """Queue `fn(*args, **kwargs)` as a new fiber of the nearest enclosing scope. Never waits.
 
     The fiber gets a copy of the caller's context variables.
@@ -217,7 +218,7 @@ def sleep(seconds: float) -> None:
         sleep_for(me, seconds)
 
 
-def delay(fn: Callable[[], Any], seconds: float) -> Fiber:
+def delay(fn: Callable[[], T], seconds: float) -> Fiber[T]:
     """Call `fn()` once, `seconds` from now, in a fiber of its own. Never waits.
 
     Returns:
@@ -228,7 +229,7 @@ def delay(fn: Callable[[], Any], seconds: float) -> Fiber:
     return at_moment(running(), fn, seconds)
 
 
-def periodic(fn: Callable[[], Any], seconds: float) -> Fiber:
+def periodic(fn: Callable[[], Any], seconds: float) -> Fiber[None]:
     """Call `fn()` every `seconds`, in one fiber, the first time after one period. Never waits.
 
     The beat is kept: it does not drift, and beats that are missed because
@@ -274,7 +275,7 @@ def wait_for(predicate: Callable[[], T], *, timeout: float | None = None, every:
     return Watch(me, predicate, every).wait(me, timeout)  # type: ignore[no-any-return]
 
 
-def when(predicate: Callable[[], Any], fn: Callable[[], Any], *, every: float | None = None) -> Fiber:
+def when(predicate: Callable[[], Any], fn: Callable[[], T], *, every: float | None = None) -> Fiber[T]:
     """Call `fn()` once, when `predicate()` is true, in a fiber of its own. Never waits.
 
     Args:
@@ -287,7 +288,7 @@ def when(predicate: Callable[[], Any], fn: Callable[[], Any], *, every: float | 
     return at_predicate(running(), predicate, fn, every)
 
 
-def whenever(predicate: Callable[[], Any], fn: Callable[[], Any], *, every: float | None = None) -> Fiber:
+def whenever(predicate: Callable[[], Any], fn: Callable[[], Any], *, every: float | None = None) -> Fiber[None]:
     """Call `fn()` each time `predicate()` is found true, in one fiber. Never waits.
 
     Level-triggered: as long as it stays true, `fn` is called again and again,
@@ -490,7 +491,7 @@ def select(*sources: Any, timeout: float | None = None) -> tuple[Any, Any]:
 # Helper threads.
 
 
-def offload(fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+def offload(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a blocking call on a helper thread; only this fiber waits for it.
 
     The call sees a copy of the caller's context variables. Words cannot be

@@ -4,7 +4,7 @@
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, assert_type
 
 import pytest
 
@@ -272,3 +272,23 @@ def test_cancel_of_what_has_ended_does_nothing(world: World) -> None:
         return fiber.join()
 
     assert world.run(main) == 5
+
+
+def test_a_fiber_is_typed_by_its_value(world: World) -> None:
+    """What is asserted here is asserted by the type checkers."""
+
+    def twice(number: int) -> int:
+        return number * 2
+
+    def main() -> int:
+        fiber = spawn(twice, 2)
+        assert_type(fiber, Fiber[int])
+        assert_type(when(lambda: True, lambda: "seen"), Fiber[str])
+        assert_type(offload(twice, 3), int)
+        with scope() as s:
+            assert_type(s.spawn(twice, 1).join(), int)
+        anybody: Fiber = fiber
+        assert anybody is fiber
+        return fiber.join()
+
+    assert world.run(main) == 4

@@ -21,7 +21,10 @@ variable: ContextVar[str] = ContextVar("variable", default="none")
 
 
 def test_value_and_arguments(world: World) -> None:
-    assert world.run(lambda: offload(lambda a, b=0: (a, b), 1, b=2)) == (1, 2)
+    def pair(a: int, b: int = 0) -> tuple[int, int]:
+        return a, b
+
+    assert world.run(lambda: offload(pair, 1, b=2)) == (1, 2)
 
 
 def test_only_this_fiber_waits(world: World) -> None:

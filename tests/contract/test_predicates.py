@@ -226,8 +226,12 @@ class TestStillTrue:
         log: list[str] = []
 
         def main() -> None:
+            def wait(name: str) -> None:
+                wait_for(lambda: name in open_)
+                log.append(name)
+
             for name in "ab":
-                spawn(lambda name=name: wait_for(lambda: name in open_) and log.append(name))
+                spawn(wait, name)
             turns()
             open_.add("a")
             yield_()  # a has been found true, and stands behind us

@@ -25,7 +25,11 @@ class TestErrors:
             return False
 
         def main() -> None:
-            before, after = (spawn(lambda: wait_for(lambda: state["good"]) and log.append("good")) for _ in range(2))
+            def wait() -> None:
+                wait_for(lambda: state["good"])
+                log.append("good")
+
+            before, after = (spawn(wait) for _ in range(2))
             victim = spawn(wait_for, bad)
             turns()
             state["bad"] = True

@@ -223,7 +223,7 @@ class Stream(Single):
 
         Raises:
             ConnectionError: the connection is broken.
-            ClosedError: the stream is closed.
+            ClosedError: the stream is closed, or a send was cut short: the other side would take the piece for all.
             RuntimeError: another fiber is sending, or it belongs to another thread.
         """
         if self._wire.closed:
@@ -232,6 +232,8 @@ class Stream(Single):
         if self._open_for is None and not isinstance(self._halted, str):
             raise RuntimeError(f"fiber {self._halted.name!r} is still sending on this stream")
         if self._halted != ENDED:
+            if self._open_for is None and not self._wire.broken:
+                raise ClosedError(self._halted)
             self._wire.end_writing()
             self._open_for, self._halted = None, ENDED
 

@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import Context
 from types import CodeType, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
 from computicle.scheduler.arguments import checked_timeout, name_of
 from computicle.scheduler.carrier import Carrier, frame_of, here
@@ -31,14 +31,22 @@ from computicle.scheduler.region import Region, is_doomed
 from computicle.scheduler.traces import with_trace
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeVar  # type checkers know it, whether it is installed or not
+
     from computicle.scheduler.kernel import Kernel
     from computicle.scheduler.scope import Scope
+
+    T_co = TypeVar("T_co", covariant=True, default=Any)  # so that `Fiber` alone is that of anything
+else:
+    from typing import TypeVar
+
+    T_co = TypeVar("T_co", covariant=True)
 
 __all__ = ["Fiber", "new_fiber"]
 
 
-class Fiber(Region):
-    """A running function: what `spawn` and the words like it return.
+class Fiber(Region, Generic[T_co]):
+    """A running function: what `spawn` and the words like it return. Fiber[int] is one whose value is an int.
 
     Attributes:
         done: True once it has returned, failed or been cancelled.
@@ -124,7 +132,7 @@ class Fiber(Region):
             return f"{innermost.f_code.co_filename}:{innermost.f_lineno}"
         return "(not started)"
 
-    def join(self, timeout: float | None = None) -> Any:
+    def join(self, timeout: float | None = None) -> T_co:
         """Wait until it has ended; its value, or its error raised here.
 
         Args:
@@ -140,7 +148,7 @@ class Fiber(Region):
             me = here().fiber
         except AttributeError:  # a flow without a kernel: after run, or in another thread
             if self.done:
-                return self.result()
+                return self.result()  # type: ignore[no-any-return]
             raise self._not_to_be_joined(None) from None
         if timeout is not None:
             timeout = checked_timeout("join", timeout)
@@ -167,9 +175,9 @@ class Fiber(Region):
         else:
             me.credit -= 1
         if self.error is None:
-            return self.value
+            return self.value  # type: ignore[no-any-return]
         try:
-            return self.result()
+            return self.result()  # type: ignore[no-any-return]
         finally:
             del self, me  # the traceback holds this frame, and the fiber the error: a circle
 

@@ -20,7 +20,7 @@ Not here: how cancelling spreads (region.py), regions without fibers
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from computicle.scheduler.arguments import checked_callable
 from computicle.scheduler.deadlines import Due
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from computicle.scheduler.kernel import Kernel
 
 __all__ = ["FreeScope", "Scope", "rehome"]
+
+T = TypeVar("T")
 
 
 class Scope(Hosted):
@@ -142,7 +144,7 @@ class Scope(Hosted):
         count = len(errors)
         raise BaseExceptionGroup(f"{count} error{'s' * (count > 1)} in a scope", errors) from None
 
-    def spawn(self, fn: Callable[..., Any], /, *args: Any, name: str | None = None, **kwargs: Any) -> Fiber:
+    def spawn(self, fn: Callable[..., T], /, *args: Any, name: str | None = None, **kwargs: Any) -> Fiber[T]:
         """Queue `fn(*args, **kwargs)` as a new fiber of this scope. Never waits.
 
         Raises:
