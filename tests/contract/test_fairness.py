@@ -3,6 +3,8 @@
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -342,43 +344,93 @@ def cancelled(region: Any) -> None:
         region.cancel()
 
 
-NOTHING_THERE: dict[str, Callable[[], Any]] = {
-    "receive": lambda: Channel[int](1).receive(timeout=0),
-    "send": lambda: Channel[int](0).send(1, timeout=0),
-    "join": lambda: spawn(forever).join(timeout=0),
-    "acquire": lambda: taken(Lock()).acquire(timeout=0),
-    "semaphore": lambda: taken(Semaphore(1)).acquire(timeout=0),
-    "wait_for": lambda: wait_for(lambda: False, timeout=0),
-    "wait_signal": lambda: wait_signal("s", timeout=0),
-    "select": lambda: select(Channel[int](1), timeout=0),
+NOTHING_THERE: dict[str, Callable[[Any], Any]] = {
+    "receive": lambda it: it["empty"].receive(timeout=0),
+    "send": lambda it: it["full"].send(1, timeout=0),
+    "join": lambda it: it["fiber"].join(timeout=0),
+    "acquire": lambda it: it["lock"].acquire(timeout=0),
+    "semaphore": lambda it: it["semaphore"].acquire(timeout=0),
+    "wait_for": lambda it: wait_for(lambda: False, timeout=0),
+    "wait_signal": lambda it: wait_signal("s", timeout=0),
+    "select": lambda it: select(it["empty"], timeout=0),
 }
 
 
-def taken(lock: Any) -> Any:
-    """By nobody in particular."""
-    if isinstance(lock, Lock):
-        lock._holder = current().kernel.nobody
-    else:
-        lock._free = 0
-    return lock
+def nothing_there() -> dict[str, Any]:
+    it = {
+        "empty": Channel[int](1),
+        "full": Channel[int](0),
+        "fiber": spawn(forever),
+        "lock": Lock(),
+        "semaphore": Semaphore(1),
+    }
+    spawn(it["lock"].acquire).join()  # type: ignore[attr-defined]
+    spawn(it["semaphore"].acquire).join()  # type: ignore[attr-defined]
+    return it
 
 
 @pytest.mark.parametrize("word", NOTHING_THERE)
 def test_waiting_for_no_time_at_all_gives_nobody_a_turn(world: World, word: str) -> None:
-    """But a loop of it does, like any other."""
+    """But 64 of them do, as of anything."""
 
     def main() -> None:
-        log: list[str] = []
-        spawn(log.append, "other")
-        for _ in range(20):
+        tries = 0
+        seen: list[int] = []
+
+        def other() -> None:
+            while True:
+                seen.append(tries)
+                yield_()
+
+        it = nothing_there()
+        spawn(other)
+        for _ in range(300):
+            tries += 1
             with pytest.raises(TimeoutError):
-                NOTHING_THERE[word]()
-        assert log == []
-        for _ in range(64):
-            with pytest.raises(TimeoutError):
-                NOTHING_THERE[word]()
-        assert log == ["other"]
+                NOTHING_THERE[word](it)
+        # join waits in line for its turn, which may be several of the other's.
+        between = [later - earlier for earlier, later in pairwise(seen) if later != earlier]
+        assert len(between) >= 3
+        assert all(64 <= count <= 66 for count in between), between
         stop()
+
+    world.run(main)
+
+
+def test_an_error_that_comes_in_that_turn_is_told(world: World) -> None:
+    def main() -> None:
+        error = ValueError()
+        fiber = spawn(failing_after(error, 3))
+        with pytest.raises(ValueError) as caught:
+            while True:
+                with suppress(TimeoutError):
+                    fiber.join(timeout=0)
+        assert caught.value is error
+
+    world.run(main)
+
+
+def failing_after(error: Exception, count: int) -> Callable[[], None]:
+    def fail() -> None:
+        turns(count)
+        raise error
+
+    return fail
+
+
+def test_what_comes_in_that_turn_is_taken(world: World) -> None:
+    def main() -> None:
+        channel = Channel[int](0)
+        spawn(channel.send, 1)
+        with pytest.raises(TimeoutError):  # it has not begun
+            channel.receive(timeout=0)
+        tries = 0
+        while True:
+            tries += 1
+            with suppress(TimeoutError):
+                channel.receive(timeout=0)
+                break
+        assert tries < 70
 
     world.run(main)
 

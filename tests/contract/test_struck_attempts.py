@@ -129,3 +129,31 @@ class TestCancelledInTheAttempt:
                 wait_for(lambda: idle.done, timeout=10)
 
         world.run(main)
+
+
+class TestCancelledWhileTheKernelLooks:
+    def test_a_thousand_at_once(self, world: World) -> None:
+        """No recursion a fiber, and none is forgotten."""
+
+        def main() -> None:
+            listeners = [listen(path=f"\0{__name__}{number}") for number in range(1_000)]
+            near, far = pair()
+            with scope() as s, near, far:
+                waiting = [s.spawn(listener.accept) for listener in listeners]
+                reader = spawn(far.recv, 1)
+                turns()
+                op: Any = reader.why
+                attempt = op.attempt
+
+                def struck(argument: Any) -> Any:
+                    s.cancel()
+                    return attempt(argument)
+
+                op.attempt = struck
+                near.sendall(b"x")
+                assert reader.join() == b"x"
+            assert all(fiber.done for fiber in waiting)
+            for listener in listeners:
+                listener.close()
+
+        world.run(main)

@@ -195,6 +195,48 @@ ready.wait()
 """) == (0, [], "")
 
 
+def test_nor_one_that_has_simulated_meanwhile() -> None:
+    assert ended("""
+from computicle.testing import simulate
+def busy():
+    ready.set()
+    while True:
+        yield_()
+def work():
+    spawn(busy)
+    simulate(lambda: None)
+    sleep(3600)
+ready = threading.Event()
+threading.Thread(target=work, daemon=True).start()
+ready.wait()
+""") == (0, [], "")
+
+
+def test_an_older_exit_hook_may_wait_for_a_daemon() -> None:
+    """Ours has brought it to a stand before that hook comes."""
+    assert ended("""
+import atexit
+from computicle.scheduler import ends
+atexit.unregister(ends._stand_still_at_exit)
+done = False
+def tell_and_wait():
+    global done
+    done = True
+    thread.join()
+    say("joined")
+atexit.register(tell_and_wait)
+atexit.register(ends._stand_still_at_exit)
+def work():
+    ready.set()
+    while not done:
+        yield_()
+ready = threading.Event()
+thread = threading.Thread(target=run, args=[work], daemon=True)
+thread.start()
+ready.wait()
+""") == (0, ["joined"], "")
+
+
 def test_a_thread_is_freed_without_the_collector() -> None:
     thread = threading.Thread(target=lambda: run(yield_))
     seen = weakref.ref(thread)

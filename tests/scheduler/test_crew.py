@@ -11,6 +11,7 @@ from computicle.scheduler import crew as crew_module
 from computicle.scheduler.carrier import Carrier, end_in_turn, fiber_here
 from computicle.scheduler.crew import IDLE_MIN, KEEP_S, SLICE, SPARE_MIN, Crew
 from computicle.testing import simulate
+from tests.contract.helpers import turns
 
 MANY = 3_000
 
@@ -90,6 +91,23 @@ def test_what_a_smaller_burst_needs_is_kept(ended: list[int]) -> None:
             burst(MANY // 2)
             sleep(KEEP_S / 2)
         assert sum(ended) == MANY - MANY // 2 - IDLE_MIN
+        assert crew_here()._made == MANY
+
+    simulate(main)
+
+
+def test_what_a_burst_needs_that_does_not_wait_is_kept(ended: list[int]) -> None:
+    """It is over when the kernel sleeps, but was seen when it looked outside."""
+
+    def main() -> None:
+        burst(MANY)
+        for _ in range(5):
+            sleep(KEEP_S / 2)
+            fibers = [spawn(turns, 10) for _ in range(MANY)]
+            for fiber in fibers:
+                fiber.join()
+            sleep(KEEP_S / 2)
+        assert not ended
         assert crew_here()._made == MANY
 
     simulate(main)

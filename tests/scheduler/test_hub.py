@@ -1,6 +1,7 @@
 """The hub survives what goes wrong in it: no memory for a stack, and handlers of the program's own that raise there."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -86,5 +87,17 @@ def test_a_carrier_that_ends_before_it_has_begun(monkeypatch: pytest.MonkeyPatch
             spawn(sleep, 1).join()
         spawn(sleep, 1).join()
         assert len(fibers()) == 1
+
+    simulate(main)
+
+
+def test_what_stands_for_its_first_wait_leaves_nothing_behind(made: list[Callable[[], Any]]) -> None:
+    def main() -> None:
+        with suppress(ExceptionGroup), scope():
+            made.append(no_memory)
+            when(lambda: True, int, every=0.5)
+        current().kernel.predicates.check()
+        with pytest.raises(Deadlock):
+            Channel[int](1).receive()
 
     simulate(main)

@@ -11,8 +11,9 @@ ended in the order they were made: their stacks lie in that order, and giving
 memory back at random costs the system twice as much.
 
 Rules:
-  1. Those too many are counted whenever the kernel goes to sleep. What has
-     been too many for KEEP_S is ended, so within twice that.
+  1. Those too many are counted whenever the kernel looks outside. What has
+     been too many for KEEP_S is ended when the kernel sleeps next, so within
+     twice that if it does.
   2. The kernel is never held up for more than SLICE of them.
   3. Only the hub makes carriers and ends them, until the kernel is closed.
 
@@ -48,7 +49,7 @@ class Crew:
         self._until = 0.0  # when it ends
 
     def make(self) -> Carrier:
-        """One more, busy from the start."""
+        """One more, busy from the start: for when none is idle. The next to be ended is still as good as a new one."""
         if self._dismissed:
             return self._dismissed.pop()
         self._made += 1
@@ -69,23 +70,26 @@ class Crew:
         if spare <= SPARE_MIN:
             self.counting = False
             return None
-        if self.counting and now >= self._until:
-            self._dismiss(min(spare, self._spare))
-            self._count(now)
-            return now
-        if self.counting:
-            self._spare = min(spare, self._spare)
-        else:
-            self._count(now)
-        return self._until
+        if not self.counting:
+            self._begin_count(now)
+        self.count()
+        if now < self._until:
+            return self._until
+        if self._spare > 0:
+            self._dismiss(self._spare)
+        self._begin_count(now)
+        return now
+
+    def count(self) -> None:
+        """See how many are too many now."""
+        self._spare = min(len(self.idle) - IDLE_MIN, self._spare)
 
     def close(self) -> None:
         """End them all. None is busy."""
         self._dismiss(len(self.idle))
         self._end(len(self._dismissed))
 
-    def _count(self, now: float) -> None:
-        """Begin to count."""
+    def _begin_count(self, now: float) -> None:
         self.counting = True
         self._spare = len(self.idle) - IDLE_MIN
         self._until = now + KEEP_S
@@ -104,6 +108,5 @@ class Crew:
         end_in_turn(ending)
 
     def check(self) -> None:
-        """Assert the rules. O(n): for tests."""
+        """Assert that everybody is in one place. O(n): for tests."""
         assert not {*self.idle} & {*self._dismissed}
-        assert self.counting or len(self.idle) <= IDLE_MIN + SPARE_MIN

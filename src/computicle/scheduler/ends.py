@@ -8,8 +8,9 @@ Rules:
      end, they are cancelled. (sys.exit by the program's own flow is how many
      programs return, so it is taken for that.)
   3. An error that ends this waiting decides the exit status.
-  4. Threads that go on behind that (daemons) are brought to a stand: the
-     interpreter cuts them off, and to be cut off in a switch is a crash.
+  4. Threads that go on behind that (daemons) are brought to a stand, as far
+     as their fibers give way soon: the interpreter cuts them off, and to be
+     cut off in a switch is a crash.
 
 Not here: how flows begin (flows.py), signals of the system (interrupts.py).
 """
@@ -32,7 +33,8 @@ from computicle.scheduler.log import log_error
 
 __all__ = ["close_flow", "exit_status", "leave", "watch_thread"]
 
-STAND_S = 0.1  # what is waited for fibers of other threads to give way at the exit
+REACH_S = 0.1  # what is waited for fibers of other threads to give way at the exit
+STAND_S = 1.0  # how long they stand at least: an exit hook older than ours may wait for that thread
 
 
 def close_flow() -> None:
@@ -42,6 +44,7 @@ def close_flow() -> None:
     kernel.interrupts.unplug()
     del flow.fiber
     kernel.close()
+    _elsewhere.pop(id(kernel), None)
     kernel.interrupts.remove()  # only now: until here nothing is raised in the middle of this
 
 
@@ -95,7 +98,7 @@ class _LastResort:
 
 
 _threads = threading.local()
-_elsewhere: dict[int, ref[Kernel]] = {}  # the last kernel of each thread but the main one, by the thread's number
+_elsewhere: dict[int, ref[Kernel]] = {}  # by id, the kernels of all threads but the main one, until they are closed
 
 
 def watch_thread(kernel: Kernel) -> None:
@@ -108,7 +111,7 @@ def watch_thread(kernel: Kernel) -> None:
     """
     if threading.get_ident() == threading.main_thread().ident:
         return
-    _elsewhere[threading.get_ident()] = ref(kernel)
+    _elsewhere[id(kernel)] = ref(kernel)
     if hasattr(_threads, "last_resort"):
         return
     _threads.last_resort = _LastResort()
@@ -137,16 +140,19 @@ def _leave_thread() -> None:
 
 
 class _Standstill:
-    """As an entry of the ready queue: nothing goes on in that thread, ever."""
+    """As an entry of the ready queue: nothing goes on in that thread until the process has ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, kernel: Kernel) -> None:
         self.reached = False
+        self._kernel = kernel
         self._never = threading.Lock()
         self._never.acquire()
 
     def switch(self) -> None:
         self.reached = True
-        self._never.acquire()  # a thread that waits so never asks for the interpreter again, so it is not cut off
+        # Who waits so does not ask for the interpreter again before that has ended, and so is not cut off.
+        self._never.acquire(timeout=STAND_S)
+        self._kernel.turn.pass_on()
 
 
 @atexit.register  # before the next one, so it is called after it
@@ -155,13 +161,13 @@ def _stand_still_at_exit() -> None:
     stands: list[_Standstill] = []
     for reference in [*_elsewhere.values()]:
         kernel = reference()
-        if kernel is not None and not kernel.closed and not kernel.is_left_behind():
-            stands.append(_Standstill())
+        if kernel is not None and not kernel.is_left_behind():
+            stands.append(_Standstill(kernel))
             kernel.ready.appendleft(stands[-1])
             kernel.engine.wake_up()
-    end = time.monotonic() + STAND_S
+    end = time.monotonic() + REACH_S
     while not all(stand.reached for stand in stands) and time.monotonic() < end:
-        time.sleep(STAND_S / 100)
+        time.sleep(REACH_S / 100)
 
 
 class _Status:

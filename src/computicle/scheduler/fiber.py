@@ -171,6 +171,7 @@ class Fiber(Region, Generic[T_co]):
                         self.joiners = me.why = None
                     raise
             else:
+                me.credit -= 1
                 self.taking_line().wait(me, timeout)
         else:
             me.credit -= 1

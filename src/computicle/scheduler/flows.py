@@ -97,7 +97,7 @@ class RunScope(Scope):
         if wish is None or isinstance(outcome, (SystemExit, KeyboardInterrupt)):
             return
         if outcome is not None and not isinstance(outcome, Cancelled):
-            log_error(outcome, "main failed, and the program was told to end")
+            log_error(outcome, "the run failed, and the program was told to end")
         raise wish
 
 

@@ -13,7 +13,7 @@ Rules:
      first one is, if the thread's own flow is what runs.
   3. On the spot is never in the middle of this library (spots.py).
   4. SIGTERM is treated alike. It becomes SystemExit(143): every fiber is
-     cancelled, and `run` raises it, whatever the main fiber makes of it.
+     cancelled, and `run` raises it, also if the main fiber has caught it.
   5. Handlers the program has installed are left alone, and what we installed
      is taken back.
 

@@ -34,6 +34,7 @@ from computicle.scheduler.interrupts import Interrupts
 from computicle.scheduler.nobody import make_nobody
 from computicle.scheduler.park import Opening, Runner, interrupt, park, wake
 from computicle.scheduler.predicates import Predicates
+from computicle.scheduler.region import strike
 from computicle.scheduler.scope import FreeScope, Scope
 from computicle.scheduler.signals import Signals
 from computicle.scheduler.spots import calls_out
@@ -67,8 +68,8 @@ class Kernel:
         self.turn = Turn(self)
         self._unborn: Fiber | None = None  # to be given a new carrier by the hub, or to be ended
         self._pending: BaseException | None = None  # an interruption that waits for the main fiber to wait
-        self.closed = False
         self.polling = False  # operations are being attempted or given out: none may be withdrawn now
+        self.late: list[Fiber] = []  # cancelled meanwhile, to be struck then (region.py)
         self.wish: SystemExit | None = None  # to end the run that is on: by SIGTERM, or by some fiber
         self.told_to_end = False  # by SIGTERM, or by a SystemExit in some fiber
         self.crew = Crew(Kernel._carry)
@@ -81,18 +82,18 @@ class Kernel:
         """The hub: entered at the end of a turn, to give a fiber a new carrier, or to end one that never begins."""
         self.hub.give_back()  # to who began it (flows.py)
         carrier = None
-        has_looked = False
+        interrupted = False  # a look was cut short: not again before the main fiber has been told
         while True:
             fiber, self._unborn = self._unborn, None
             try:
                 if fiber is None:
-                    if not has_looked:
+                    if not interrupted:
                         self._look()
-                    has_looked = False
+                    interrupted = False
                     self.turn.begin()
                     self.ready.popleft().switch()
                 elif fiber.doomed():
-                    self._bury(fiber)
+                    self._bury(fiber, fiber.error or Cancelled())  # its predicate may have raised
                     fiber = None  # no variable here keeps it, or all it has, until the next one comes
                     self._pass_on()
                 else:
@@ -105,21 +106,21 @@ class Kernel:
                 raise  # the kernel is being closed
             except BaseException as error:
                 self.hub.fiber = self.nobody
-                if fiber is None and carrier is not None and carrier.dead and carrier.fiber is not self.nobody:
-                    fiber = carrier.fiber
-                if fiber is not None and not fiber.done:
-                    self.fail(fiber, error)  # there was no memory for its stack
+                if fiber is None and carrier is not None and carrier.dead:
+                    fiber = carrier.fiber  # there was no memory for its first frame, where it died
+                if fiber is not None and fiber is not self.nobody and not fiber.done:
+                    self._bury(fiber, error)
                     fiber = None
                 else:
                     # A handler of the program's own has raised in here: that is for the main fiber.
                     self.interrupt_main(self._collect_before(error))
-                    has_looked = bool(self.ready)
+                    interrupted = bool(self.ready)
 
-    def _bury(self, fiber: Fiber) -> None:
-        """It was cancelled before its first step: end it."""
+    def _bury(self, fiber: Fiber, error: BaseException) -> None:
+        """It will never begin: end it."""
         if fiber.args and isinstance(fiber.args[0], Opening):
             fiber.args[0].end()
-        self.fail(fiber, fiber.error or Cancelled())  # its predicate may have raised
+        self.fail(fiber, error)
 
     def _pass_on(self) -> None:
         """From the hub: let the next one run, unless the turn is over."""
@@ -132,6 +133,7 @@ class Kernel:
         if not self.ready:
             self._idle()
         elif self.turn.look_due():
+            self.crew.count()
             self._collect(0.0)
         else:
             return
@@ -183,6 +185,11 @@ class Kernel:
                 fiber.ready.append(fiber.runner)
             finished.popleft()  # only now: a signal handler that raises in between has lost nothing
         self.polling = False
+        if self.late:
+            late, self.late = self.late, []
+            for waiter in late:
+                if not waiter.done:
+                    strike(waiter)
         self.timers.fire(self.now())
 
     def _collect_before(self, error: BaseException) -> BaseException:
@@ -374,7 +381,6 @@ class Kernel:
 
     def close(self) -> None:
         """End the carriers and the engine. All fibers have ended, or never will."""
-        self.closed = True
         self.crew.close()
         self.hub.kill()
         self.engine.close()

@@ -49,6 +49,7 @@ class Semaphore(Single):
             self._free -= 1
             me.credit -= 1
         else:
+            me.credit -= 1
             self._line.wait(me, timeout)
 
     def release(self) -> None:
@@ -103,6 +104,7 @@ class Lock(Single):
         elif self._holder is me:
             raise RuntimeError("Lock: this fiber holds it already: it would wait for itself forever")
         else:
+            me.credit -= 1
             self._line.wait(me, timeout)
 
     def release(self) -> None:

@@ -73,9 +73,8 @@ class Watch(Opening):
         self.predicates.add(self)
         if self.every is not None:
             self.beat = _Beat(self, self.every)
-        fiber.why = (
-            self  # last: a handler that cancels it before finds it not parked yet, and it will see to that itself
-        )
+        # Last: a handler that cancels it before finds it not parked yet, and it will see to that itself.
+        fiber.why = self
 
     def confirm(self, me: "Fiber") -> Any:
         """Found true: wait on until it is still true as the fiber goes on."""

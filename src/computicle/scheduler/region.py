@@ -10,7 +10,11 @@ Rules:
      inside it raises, until the region has been left.
   2. `limit` is 0 exactly for fibers that must look around before they wait
      (cancelled, interrupted, or asked their predicate).
-  3. Cancelled is absorbed where the outermost cancelled region is left.
+  3. A fiber whose operation is being attempted (a handler of the program's own
+     strikes then) is struck later: whether the attempt has changed anything is
+     not known yet. Withdrawn now, bytes that were read would be lost, and
+     bytes sent be sent again.
+  4. Cancelled is absorbed where the outermost cancelled region is left.
 
 Not here: what a scope does with fibers and errors (scope.py).
 """
@@ -98,25 +102,6 @@ def strike(fiber: "Fiber") -> None:
     if getattr(fiber, "asking", False):
         return  # it is not parked
     if isinstance(why, Op) and fiber.kernel.polling:
-        fiber.ready.append(LateStrike(fiber))
+        fiber.kernel.late.append(fiber)
     else:
         interrupt(fiber, Cancelled())
-
-
-class LateStrike:
-    """As an entry of the ready queue: strike a fiber that was cancelled while its operation was being attempted.
-
-    For a handler of the program's own may do that. Whether the attempt has changed anything is not known before it has
-    come out of the engine; withdrawn at once, bytes that were read would be lost, and bytes sent be sent again.
-    """
-
-    __slots__ = ("_fiber",)
-
-    def __init__(self, fiber: "Fiber") -> None:
-        self._fiber = fiber
-
-    def switch(self) -> None:
-        fiber = self._fiber
-        if not fiber.done:
-            strike(fiber)
-        fiber.kernel.turn.pass_on()

@@ -154,6 +154,7 @@ class Signals:
         if timeout is None:
             self.stand(name, me)
             return park(me)
+        me.credit -= 1
         expiry = Expiry(me, self._waiters(name), timeout)  # first: if there is no room for it, nobody stands in line
         expiry.why = self.stand(name, me)  # once more: a handler may have had the name forgotten
         return park_until(me, expiry)

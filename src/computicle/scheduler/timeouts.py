@@ -5,7 +5,8 @@ Rules:
      or interrupts it with TimeoutError. If the fiber has been woken already,
      that wake stands.
   2. A wait that is over leaves no timer set.
-  3. A wait for at most 0 seconds is over before it begins: nobody gives way.
+  3. A wait for at most 0 seconds is over before it begins, and nobody gives
+     way; unless the fiber is out of credit. Then it waits like any other.
 
 Not here: when timers are due (timers.py), deadlines of a stretch of code
 (deadlines.py).
@@ -13,7 +14,7 @@ Not here: when timers are due (timers.py), deadlines of a stretch of code
 
 from typing import TYPE_CHECKING, Any
 
-from computicle.scheduler.park import Why, interrupt, look_around, park, wake
+from computicle.scheduler.park import Why, interrupt, park, wake
 from computicle.scheduler.timers import Timer
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Alarm(Timer):
 
 
 class Expiry(Timer):
-    """Ends one fiber's wait with TimeoutError, `timeout` seconds from now. For 0 it cannot be made, and raises that."""
+    """Ends one fiber's wait with TimeoutError, `timeout` seconds from now. For 0 that is raised here (rule 3)."""
 
     __slots__ = ("fiber", "timeout", "why")
 
@@ -49,10 +50,7 @@ class Expiry(Timer):
         self.fiber = fiber
         self.why = why
         self.timeout = timeout
-        if timeout == 0:
-            if fiber.credit <= 0:  # a loop of these must give way at times
-                look_around(fiber)
-            fiber.credit -= 1
+        if timeout == 0 and fiber.credit >= 0:
             raise self.error()
         kernel = fiber.kernel
         kernel.timers.add(kernel.now() + timeout, self)

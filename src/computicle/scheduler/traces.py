@@ -41,7 +41,8 @@ def set_cause(error: BaseException, cause: BaseException | None) -> None:
 
 def add_note(error: BaseException, text: str) -> None:
     """As `error.add_note(text)` does."""
-    BaseException.__setattr__(error, "__notes__", [*getattr(error, "__notes__", ()), text])
+    notes = BaseException.__getattribute__(error, "__dict__").get("__notes__", ())
+    BaseException.__setattr__(error, "__notes__", [*notes, text])
 
 
 def clear_own_frames(error: BaseException) -> None:
