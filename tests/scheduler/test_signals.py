@@ -3,6 +3,7 @@
 import itertools
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -80,3 +81,13 @@ def test_against_lines(steps: list[tuple[str, int, int]], seed: int) -> None:
         assert names == {}
 
     simulate(main, seed=seed)
+
+
+def test_a_name_that_was_waited_for_in_no_time_is_forgotten() -> None:
+    def main() -> None:
+        for number in range(10):
+            with pytest.raises(TimeoutError):
+                wait_signal(number, timeout=0)
+        assert not current().kernel.signals._names
+
+    simulate(main)

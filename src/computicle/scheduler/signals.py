@@ -155,7 +155,12 @@ class Signals:
             self.stand(name, me)
             return park(me)
         me.credit -= 1
-        expiry = Expiry(me, self._waiters(name), timeout)  # first: if there is no room for it, nobody stands in line
+        waiters = self._waiters(name)
+        try:
+            expiry = Expiry(me, waiters, timeout)  # first: if it is over already, or has no room, nobody stands in line
+        except BaseException:
+            self.tidy(waiters)
+            raise
         expiry.why = self.stand(name, me)  # once more: a handler may have had the name forgotten
         return park_until(me, expiry)
 
