@@ -69,7 +69,7 @@ class Kernel:
         self._unborn: Fiber | None = None  # to be given a new carrier by the hub, or to be ended
         self._pending: BaseException | None = None  # an interruption that waits for the main fiber to wait
         self.polling = False  # operations are being attempted or given out: none may be withdrawn now
-        self.late: list[Fiber] = []  # cancelled meanwhile, to be struck then (region.py)
+        self.late: deque[Fiber] = deque()  # cancelled meanwhile, to be struck then (region.py)
         self.wish: SystemExit | None = None  # to end the run that is on: by SIGTERM, or by some fiber
         self.told_to_end = False  # by SIGTERM, or by a SystemExit in some fiber
         self.crew = Crew(Kernel._carry)
@@ -185,11 +185,10 @@ class Kernel:
                 fiber.ready.append(fiber.runner)
             finished.popleft()  # only now: a signal handler that raises in between has lost nothing
         self.polling = False
-        if self.late:
-            late, self.late = self.late, []
-            for waiter in late:
-                if not waiter.done:
-                    strike(waiter)
+        while self.late:
+            if not self.late[0].done:
+                strike(self.late[0])
+            self.late.popleft()  # as above
         self.timers.fire(self.now())
 
     def _collect_before(self, error: BaseException) -> BaseException:
