@@ -212,6 +212,28 @@ ready.wait()
 """) == (0, [], "")
 
 
+def test_it_stands_for_as_long_as_the_modules_are_torn_down() -> None:
+    """The interpreter is ending by then: whoever is let go there is cut off."""
+    assert ended("""
+import time
+from computicle.scheduler import ends
+ends.STAND_S = 0.05
+class Slow:
+    def __del__(self, sleep=time.sleep):
+        sleep(0.3)
+def busy():
+    ready.set()
+    while True:
+        yield_()
+def work():
+    run(lambda: (spawn(busy), sleep(3600)))
+ready = threading.Event()
+sys.slow = Slow()
+threading.Thread(target=work, daemon=True).start()
+ready.wait()
+""") == (0, [], "")
+
+
 def test_an_older_exit_hook_may_wait_for_a_daemon() -> None:
     """Ours has brought it to a stand before that hook comes."""
     assert ended("""

@@ -16,6 +16,7 @@ Not here: how flows begin (flows.py), signals of the system (interrupts.py).
 """
 
 import atexit
+import contextlib
 import os
 import sys
 import threading
@@ -34,7 +35,7 @@ from computicle.scheduler.log import log_error
 __all__ = ["close_flow", "exit_status", "leave", "watch_thread"]
 
 REACH_S = 0.1  # what is waited for fibers of other threads to give way at the exit
-STAND_S = 1.0  # how long they stand at least: an exit hook older than ours may wait for that thread
+STAND_S = 1.0  # how long exit hooks older than ours have, before they are taken to wait for such a thread
 
 
 def close_flow() -> None:
@@ -140,19 +141,29 @@ def _leave_thread() -> None:
 
 
 class _Standstill:
-    """As an entry of the ready queue: nothing goes on in that thread until the process has ended."""
+    """As an entry of the ready queue: nothing goes on in that thread until it is let go."""
 
     def __init__(self, kernel: Kernel) -> None:
         self.reached = False
         self._kernel = kernel
-        self._never = threading.Lock()
-        self._never.acquire()
+        self._held = threading.Lock()
+        self._held.acquire()
 
     def switch(self) -> None:
         self.reached = True
-        # Who waits so does not ask for the interpreter again before that has ended, and so is not cut off.
-        self._never.acquire(timeout=STAND_S)
+        # Without a timeout: who waits so asks for the interpreter only when let go, and so is not cut off here.
+        self._held.acquire()
         self._kernel.turn.pass_on()
+
+    def let_go(self) -> None:
+        self._held.release()
+
+
+def _let_go_later(stands: list[_Standstill]) -> None:
+    """In a thread of its own, which runs no fiber: to be cut off harms it not, and then nobody is let go."""
+    time.sleep(STAND_S)
+    for stand in stands:
+        stand.let_go()
 
 
 @atexit.register  # before the next one, so it is called after it
@@ -165,6 +176,10 @@ def _stand_still_at_exit() -> None:
             stands.append(_Standstill(kernel))
             kernel.ready.appendleft(stands[-1])
             kernel.engine.wake_up()
+    if not stands:
+        return
+    with contextlib.suppress(RuntimeError):  # no more threads: then they stand for good
+        threading.Thread(target=_let_go_later, args=[stands], daemon=True).start()
     end = time.monotonic() + REACH_S
     while not all(stand.reached for stand in stands) and time.monotonic() < end:
         time.sleep(REACH_S / 100)
