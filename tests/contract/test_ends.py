@@ -222,7 +222,7 @@ class TestMainIsCancelled:
 
 
 class TestAWishToEnd:
-    """SystemExit in a fiber is more than an error: the run ends, whatever main makes of it."""
+    """SystemExit in a fiber is more than an error: the run ends, also if main catches it."""
 
     def test_cancels_every_fiber_though_main_goes_on(self, world: World) -> None:
         log: list[str] = []

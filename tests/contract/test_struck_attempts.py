@@ -13,14 +13,14 @@ from tests.conftest import World
 from tests.contract.helpers import turns
 
 
-def cancel_within(fiber: Fiber) -> Callable[[], None]:
-    """Have the attempt that `fiber` waits for cancel it, after it has been made. The returned function undoes that."""
+def cancel_within(fiber: Fiber, cancel: Callable[[], None] | None = None) -> Callable[[], None]:
+    """Have the attempt that `fiber` waits for cancel it, or call `cancel`, once made. What is returned undoes that."""
     op: Any = fiber.why
     attempt = op.attempt
 
     def struck(argument: Any) -> Any:
         result = attempt(argument)
-        fiber.cancel()
+        (cancel or fiber.cancel)()
         return result
 
     op.attempt = struck
@@ -116,14 +116,7 @@ class TestCancelledInTheAttempt:
                 idle = spawn(listener.accept)
                 reader = spawn(far.recv, 100)
                 turns()
-                op: Any = reader.why
-                attempt = op.attempt
-
-                def struck(argument: Any) -> Any:
-                    idle.cancel()
-                    return attempt(argument)
-
-                op.attempt = struck
+                cancel_within(reader, idle.cancel)
                 near.sendall(b"x")
                 assert reader.join() == b"x"
                 wait_for(lambda: idle.done, timeout=10)
@@ -142,14 +135,7 @@ class TestCancelledWhileTheKernelLooks:
                 waiting = [s.spawn(listener.accept) for listener in listeners]
                 reader = spawn(far.recv, 1)
                 turns()
-                op: Any = reader.why
-                attempt = op.attempt
-
-                def struck(argument: Any) -> Any:
-                    s.cancel()
-                    return attempt(argument)
-
-                op.attempt = struck
+                cancel_within(reader, s.cancel)
                 near.sendall(b"x")
                 assert reader.join() == b"x"
             assert all(fiber.done for fiber in waiting)
