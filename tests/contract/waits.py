@@ -51,7 +51,7 @@ def signal_to_all() -> Case:
     )
 
 
-def receive() -> Case:
+def receive_channel() -> Case:
     channel = Channel[str](1)
     return Case(channel.receive, lambda: channel.send("value"), lambda: len(channel) == 0, "value")
 
@@ -147,7 +147,19 @@ def call() -> Case:
     return Case(lambda: offload(lambda: "value"), pass_time, lambda: True, "value")
 
 
-CASES = [signal, signal_to_all, receive, send, hand_over, lock, semaphore, join, select_channel, select_fiber, truth]
+CASES = [
+    signal,
+    signal_to_all,
+    receive_channel,
+    send,
+    hand_over,
+    lock,
+    semaphore,
+    join,
+    select_channel,
+    select_fiber,
+    truth,
+]
 UNTIMED = [time, call]
 
 

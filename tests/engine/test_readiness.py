@@ -338,7 +338,7 @@ class CuttingPoller:
 
     def __init__(self, poller: Poller) -> None:
         self._poller = poller
-        self.register, self.close = poller.register, poller.close
+        self.register, self.unregister, self.close = poller.register, poller.unregister, poller.close
         self.cut: int | None = None
 
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:

@@ -55,9 +55,9 @@ def test_nothing_imports_tools_or_testing(source: Source) -> None:
 
 def test_the_package_hands_on_the_words_and_nothing_else() -> None:
     (package,) = [source for source in sources() if source.module == "computicle"]
-    assert rooms_imported(package) == {"words"}
+    assert rooms_imported(package) == {"words", "worlds"}
     statements = [node for node in package.tree.body if not isinstance(node, ast.ImportFrom)]
-    assert [type(node) for node in statements] == [ast.Expr]  # its docstring
+    assert [type(node) for node in statements] == [ast.Expr, ast.Assign]  # its docstring and __all__
 
 
 def test_only_one_file_knows_greenlet() -> None:

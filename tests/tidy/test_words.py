@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import computicle
-from computicle import words
+from computicle import words, worlds
 
 # The contract, as far as it has been built, by theme.
 WORDS = """
@@ -19,43 +19,53 @@ WORDS = """
     offload connect listen serve
 """.split()
 
+OF_WORLDS = "receive self_".split()
+
 TYPES = """
     Fiber Scope Channel Semaphore Lock FiberLocal Stream Listener
     Cancelled FiberCancelled Deadlock ClosedError IncompleteRead LineTooLong
 """.split()
 
 
+TYPES_OF_WORLDS = "Computicle ComputicleDied RemoteError Reply".split()
+
+ALL_WORDS = WORDS + OF_WORLDS
+ALL_TYPES = TYPES + TYPES_OF_WORLDS
+
+
 def test_the_words_are_those_of_the_contract() -> None:
     assert sorted(words.__all__) == sorted(WORDS + TYPES)
+    assert sorted(worlds.__all__) == sorted(OF_WORLDS + TYPES_OF_WORLDS)
 
 
 def test_they_are_listed_in_order_and_once() -> None:
-    assert list(words.__all__) == sorted(set(words.__all__))
+    for listed in (words.__all__, worlds.__all__, computicle.__all__):
+        assert list(listed) == sorted(set(listed))
 
 
 def test_a_star_brings_them_all_and_nothing_else() -> None:
     namespace: dict[str, Any] = {}
     exec("from computicle import *", namespace)
     del namespace["__builtins__"]
-    assert sorted(namespace) == sorted(WORDS + TYPES)
+    assert sorted(namespace) == sorted(ALL_WORDS + ALL_TYPES)
     assert all(namespace[name] is getattr(computicle, name) for name in namespace)
 
 
-@pytest.mark.parametrize("name", WORDS)
+@pytest.mark.parametrize("name", ALL_WORDS)
 def test_words_are_functions_and_types_are_types(name: str) -> None:
     assert inspect.isfunction(getattr(computicle, name))
 
 
-@pytest.mark.parametrize("name", TYPES)
+@pytest.mark.parametrize("name", ALL_TYPES)
 def test_types_are_types(name: str) -> None:
     assert inspect.isclass(getattr(computicle, name))
 
 
 def public_callables() -> Iterator[Any]:
-    for name in WORDS:
+    for name in ALL_WORDS:
         fn = getattr(computicle, name)
         yield pytest.param(fn, inspect.getdoc(fn), id=name)
-    for name in TYPES:
+    for name in ALL_TYPES:
         kind = getattr(computicle, name)
         for member, value in vars(kind).items():
             function = value.fget if isinstance(value, property) else value
@@ -75,12 +85,12 @@ def test_every_public_callable_is_documented_and_typed(function: Any, text: str 
     assert not missing, f"no types for {missing}"
 
 
-@pytest.mark.parametrize("name", TYPES)
+@pytest.mark.parametrize("name", ALL_TYPES)
 def test_every_type_is_documented(name: str) -> None:
     assert getattr(computicle, name).__doc__
 
 
-@pytest.mark.parametrize("function", [pytest.param(getattr(computicle, name), id=name) for name in WORDS])
+@pytest.mark.parametrize("function", [pytest.param(getattr(computicle, name), id=name) for name in ALL_WORDS])
 def test_the_docstring_of_a_word_says_what_its_arguments_are_for(function: Any) -> None:
     """Either in the text or in a list; the first line is a sentence."""
     text = inspect.getdoc(function) or ""

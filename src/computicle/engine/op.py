@@ -19,7 +19,10 @@ Not here: how descriptors become ready (readiness.py), what an operation does
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from computicle.engine.packets import PacketWire
 
 __all__ = ["Address", "ClosedError", "Engine", "Op", "Port", "Wire"]
 
@@ -150,6 +153,10 @@ class Engine(Protocol):
 
     def resolve(self, host: str, port: int) -> list[Address]:
         """Names to addresses. May block: call it through `call`."""
+        ...
+
+    def packets(self, sock: Any, label: str) -> "PacketWire":
+        """Have somebody wait at one end of a pair that leads to another process."""
         ...
 
     def tie(self) -> Any:

@@ -1,7 +1,7 @@
 """Pollers: epoll and kqueue behind one small face, edge-triggered.
 
 A descriptor is registered once, for both directions, and never touched again
-until it is closed (closing removes it). Events are reported as (descriptor,
+until it is closed (closing removes it, unless another process has it, too). Events are reported as (descriptor,
 mask) with the masks below, whatever the system calls them.
 
 Each poller is handed the module with the system's calls, so that both can be
@@ -31,6 +31,7 @@ class Poller(Protocol):
     """Where descriptors are registered, and their changes come from."""
 
     def register(self, descriptor: int) -> None: ...
+    def unregister(self, descriptor: int) -> None: ...
     def poll(self, timeout: float | None) -> list[tuple[int, int]]: ...
     def close(self) -> None: ...
 
@@ -45,6 +46,9 @@ class EpollPoller:
 
     def register(self, descriptor: int) -> None:
         self._epoll.register(descriptor, self._interest)
+
+    def unregister(self, descriptor: int) -> None:
+        self._epoll.unregister(descriptor)
 
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:
         if timeout is None:
@@ -67,6 +71,11 @@ class KqueuePoller:
         flags = system.KQ_EV_ADD | system.KQ_EV_CLEAR
         filters = (system.KQ_FILTER_READ, system.KQ_FILTER_WRITE)
         self._kqueue.control([system.kevent(descriptor, filter, flags) for filter in filters], 0)
+
+    def unregister(self, descriptor: int) -> None:
+        system = self._system
+        filters = (system.KQ_FILTER_READ, system.KQ_FILTER_WRITE)
+        self._kqueue.control([system.kevent(descriptor, filter, system.KQ_EV_DELETE) for filter in filters], 0)
 
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:
         system = self._system

@@ -28,6 +28,7 @@ from typing import Any
 from weakref import ref
 
 from computicle.engine.op import Address, ClosedError, Op
+from computicle.engine.packets import PacketWire
 from computicle.engine.pollers import END, READ, WRITE, make_poller
 from computicle.engine.threads import Threads
 from computicle.engine.wire import SocketPort, SocketWire
@@ -56,9 +57,10 @@ class ReadinessEngine:
         self.process = os.getpid()
         self.tie: Callable[[], int] = itertools.count().__next__
         self._poller = make_poller()
-        self._wires: dict[int, SocketWire | SocketPort] = {}
+        self._wires: dict[int, SocketWire | SocketPort | PacketWire] = {}
         self._finished: deque[Op] = deque()  # any thread appends
         self._asleep = False
+        self._over = False  # the poller is closed
         self._unsure = False  # a poll was cut short, so edges may have been dropped
         self.waiting = 0
         self._bell, self._ear = socket.socketpair()
@@ -134,9 +136,10 @@ class ReadinessEngine:
     def abandon(self) -> None:
         """Close every descriptor, and wake nobody."""
         # Nothing of the threads: in a forked child there are none, and their lock may be held for ever.
+        self._over = True
+        self._poller.close()
         for wire in [*self._wires.values()]:
             wire.close()
-        self._poller.close()
         self._bell.close()
         self._ear.close()
 
@@ -177,6 +180,11 @@ class ReadinessEngine:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         return [address for _family, _kind, _protocol, _name, address in found]  # type: ignore[misc]
 
+    def packets(self, sock: socket.socket, label: str) -> PacketWire:
+        wire = PacketWire(sock, label, self._forget_shared)
+        self._register(wire)
+        return wire
+
     def _adopt(self, sock: socket.socket, remote: Any) -> SocketWire:
         try:
             sock.setblocking(False)
@@ -187,17 +195,23 @@ class ReadinessEngine:
             raise
         return wire
 
-    def _register(self, wire: SocketWire | SocketPort) -> None:
+    def _register(self, wire: SocketWire | SocketPort | PacketWire) -> None:
         self._poller.register(wire.descriptor)
         self._wires[wire.descriptor] = wire
 
-    def _forget(self, wire: SocketWire | SocketPort) -> None:
+    def _forget(self, wire: SocketWire | SocketPort | PacketWire) -> None:
         """It is being closed: closing unregisters it, and whoever waits on it is told."""
         self._wires.pop(wire.descriptor, None)
         for op in (wire.reading, wire.writing):
             if op.waiter is not None:
                 op.error = ClosedError(f"closed while waiting for {op}")
                 self._finished.append(op)
+
+    def _forget_shared(self, wire: PacketWire) -> None:
+        """As _forget, for a socket that other processes have, too: closing would not unregister it."""
+        if not self._over:  # else all are: and in a forked child, those of the parent must not be touched
+            self._poller.unregister(wire.descriptor)
+        self._forget(wire)
 
     # Wake-ups and recovery.
 
@@ -220,7 +234,7 @@ class ReadinessEngine:
         self._drain_bell()
         for wire in [*self._wires.values()]:
             wire.readable = wire.doubtful = True
-            if isinstance(wire, SocketWire):
+            if not isinstance(wire, SocketPort):
                 wire.writable = True
             for op in (wire.reading, wire.writing):
                 if op.waiter is None or op in finished:

@@ -26,7 +26,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from heapq import heappop, heappush
-from typing import Any
+from typing import Any, NoReturn
 
 from computicle.engine.op import Address, Op
 from computicle.engine.simnet import Network, SimPort, SimWire
@@ -117,6 +117,9 @@ class SimEngine:
         if not numbers:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return [(number, port, 0, 0) if ":" in number else (number, port) for number in numbers]
+
+    def packets(self, sock: Any, label: str) -> NoReturn:
+        raise RuntimeError("computicles are processes, and a simulation has none: leave them out, or run it for real")
 
     # For the network's parts.
 

@@ -26,26 +26,29 @@ from computicle.scheduler.signals import Subscription, Waiters
 if TYPE_CHECKING:
     from computicle.scheduler.kernel import Kernel
 
-__all__ = ["break_off"]
+__all__ = ["call_off_quietly", "tell_deadlock"]
 
 
-def break_off(kernel: "Kernel") -> None:
-    """End some wait that would last for ever."""
-    alive = list(kernel.alive())
-    for scope in _leaving(alive):
+def call_off_quietly(kernel: "Kernel") -> bool:
+    """End some wait that would last for ever, by rules 1 and 2. False: there is none."""
+    for scope in _leaving(list(kernel.alive())):
         if all(isinstance(fiber.why, (Waiters, Subscription, Watch)) for fiber in scope.fibers):
             for fiber in [*scope.fibers]:
                 fiber.cancel()
             if kernel.ready:  # else shields hold them back
-                return
+                return True
     leaving = kernel.main.why
     if isinstance(leaving, Scope) and is_doomed(leaving):
         for fiber in leaving.reach():
             if fiber is not kernel.main and fiber.why is not None and not isinstance(fiber.why, Scope):
                 interrupt(fiber, Cancelled())
                 count_cancelled(fiber)
-        if kernel.ready:
-            return
+    return bool(kernel.ready)
+
+
+def tell_deadlock(kernel: "Kernel") -> None:
+    """Raise Deadlock in the main fiber."""
+    alive = list(kernel.alive())
     count = f"{len(alive)} fibers wait" if len(alive) > 1 else "1 fiber waits"
     deadlock = Deadlock(f"nothing can happen any more, and {count}:\n{describe(alive)}")
     if not kernel.ready:  # else a handler of the program's own has just given a signal

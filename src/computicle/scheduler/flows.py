@@ -51,7 +51,11 @@ __all__ = [
 class BaseScope(FreeScope):
     """The implicit scope of a thread, which is left when the thread ends."""
 
-    __slots__ = ()
+    __slots__ = ("home",)
+
+    def __init__(self, kernel: Kernel) -> None:
+        super().__init__(kernel)
+        self.home: Any = None  # where messages for what lives in it arrive (worlds/)
 
     def failed(self, fiber: Fiber, error: BaseException) -> None:
         log_error(error, "fiber %r failed, and nobody waits for it", fiber.name)
@@ -60,10 +64,11 @@ class BaseScope(FreeScope):
 class RunScope(Scope):
     """The scope of one `run`."""
 
-    __slots__ = ("outside",)
+    __slots__ = ("home", "outside")
 
     def __init__(self, outside: Fiber) -> None:
         super().__init__()
+        self.home: Any = None  # where messages for this run arrive (worlds/)
         self.outside = outside  # the flow's main fiber before the run, and after it
 
     def __exit__(

@@ -70,6 +70,7 @@ def _move(fiber: Fiber, kernel: Kernel) -> None:
     while region is not fiber:
         if isinstance(region, Scope):
             region.fibers = {}
+            region.attendants = None
             region.kernel = kernel
         if isinstance(region, RunScope):
             kernel.run_scope = region

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from computicle.engine.op import Engine, Op
 from computicle.scheduler.carrier import Carrier, Killed, here
 from computicle.scheduler.crew import Crew
-from computicle.scheduler.deadlock import break_off
+from computicle.scheduler.deadlock import call_off_quietly, tell_deadlock
 from computicle.scheduler.errors import Cancelled
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.hosted import drop_open
@@ -44,6 +44,7 @@ from computicle.scheduler.turn import Turn
 
 if TYPE_CHECKING:
     from computicle.scheduler.hooks import Observing
+    from computicle.scheduler.idleness import Idler
 
 __all__ = ["Kernel"]
 
@@ -71,6 +72,8 @@ class Kernel:
         self.polling = False  # operations are being attempted or given out: none may be withdrawn now
         self.late: deque[Fiber] = deque()  # cancelled meanwhile, to be struck then (region.py)
         self.wish: SystemExit | None = None  # to end the run that is on: by SIGTERM, or by some fiber
+        self.attended = 0  # attendants alive, through whom something may still come (attendants.py)
+        self.idler: Idler | None = None  # who waits for it to have slept for a while (idleness.py)
         self.told_to_end = False  # by SIGTERM, or by a SystemExit in some fiber
         self.crew = Crew(Kernel._carry)
         self.locals: dict[Fiber, MutableMapping[Any, dict[str, Any]]] = {}  # of the fibers that use a FiberLocal
@@ -150,10 +153,13 @@ class Kernel:
             deadline = self.timers.next_deadline()
             if deadline is None and not self.engine.busy():
                 self._sweep()  # predicates get one last look
-                if not self.ready:
-                    break_off(self)
-            elif self.crew.is_large():
-                self._collect(self._until_tending(deadline))
+                if not self.ready and not call_off_quietly(self):
+                    if self.attended:
+                        self._sleep(None)
+                    else:
+                        tell_deadlock(self)
+            elif self.idler is not None or self.crew.is_large():
+                self._sleep(deadline)
             elif deadline is not None:
                 self._collect(max(0.0, deadline - self.now()))
             else:
@@ -162,13 +168,20 @@ class Kernel:
                 self.predicates.sweep_beaten(self.hub)
                 self.hub.fiber = self.nobody
 
-    def _until_tending(self, deadline: float | None) -> float | None:
-        """Tend the crew; how long to sleep."""
+    def _sleep(self, deadline: float | None) -> None:
+        """In the engine; having seen to the crew, and watched by who waits for that."""
         now = self.now()
-        again = self.crew.tend(now)
-        if again is not None and (deadline is None or again < deadline):
-            deadline = again
-        return None if deadline is None else max(0.0, deadline - now)
+        if self.crew.is_large():
+            again = self.crew.tend(now)
+            if again is not None and (deadline is None or again < deadline):
+                deadline = again
+        timeout = None if deadline is None else max(0.0, deadline - now)
+        idler = self.idler
+        if idler is None:
+            self._collect(timeout)
+        else:
+            self._collect(idler.limit(now, timeout))
+            idler.has_slept(self.now(), woken=bool(self.ready))
 
     def _collect(self, timeout: float | None) -> None:
         """Take what the engine has finished, and what is due."""

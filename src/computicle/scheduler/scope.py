@@ -10,7 +10,8 @@ Rules:
      program, SystemExit or KeyboardInterrupt; the fibers' errors are logged.
   3. Leaving is not interrupted by cancellation from outside: that has reached
      the fibers by itself, and they are waited for. Then Cancelled is raised.
-  4. Whoever ends inside a scope that it has not left gives its fibers to the
+  4. Attendants (attendants.py) are seen to once the fibers have ended.
+  5. Whoever ends inside a scope that it has not left gives its fibers to the
      scope around: cancelled, and waited for there.
 
 Not here: how cancelling spreads (region.py), regions without fibers
@@ -19,6 +20,7 @@ Not here: how cancelling spreads (region.py), regions without fibers
 
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
+from itertools import chain
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -33,6 +35,7 @@ from computicle.scheduler.region import Region, is_doomed
 from computicle.scheduler.traces import set_cause
 
 if TYPE_CHECKING:
+    from computicle.scheduler.attendants import Attendants
     from computicle.scheduler.kernel import Kernel
 
 __all__ = ["FreeScope", "Scope", "rehome"]
@@ -46,13 +49,14 @@ class Scope(Hosted):
     word = "scope"
     quiet = True  # whether waiters for signals and predicates that can never come are called off as it is left
 
-    __slots__ = ("errors", "fibers", "kernel", "leaving", "scope_outside")
+    __slots__ = ("attendants", "errors", "fibers", "kernel", "leaving", "scope_outside")
 
     def __init__(self) -> None:
         super().__init__()
         self.fibers: dict[Fiber, None] = {}  # alive, in order of spawning
         self.errors: list[BaseException] = []  # unclaimed, in order of failing
         self.leaving = False  # its host waits, or has waited, for the fibers
+        self.attendants: Attendants | None = None  # who serve it until they have ended
 
     def __enter__(self) -> Self:
         me = host_here()
@@ -70,7 +74,7 @@ class Scope(Hosted):
         if not self.open:
             return None  # its fiber has ended inside it, and was told (drop_open)
         me = self.host
-        waits = bool(self.fibers)
+        waits = self._has_anybody()
         absorbed = self.close(error)
         answer = self.settle_errors(None if absorbed else error, absorbed=absorbed)
         if error is None:
@@ -89,12 +93,15 @@ class Scope(Hosted):
         me = self.host
         self.leaving = True
         interruption: BaseException | None = None
-        while self.fibers or me.kernel.has_pending(me):
+        while self._has_anybody() or me.kernel.has_pending(me):
             try:
                 if me.kernel.has_pending(me):
                     raise me.kernel.take_pending()
                 me.why = self
-                park(me)
+                if self.fibers:
+                    park(me)
+                else:
+                    self._wait_for_attendants(me)
             except BaseException as reason:
                 # Ctrl-C or Deadlock, never Cancelled: it becomes the body's own error.
                 if isinstance(reason, Deadlock) and isinstance(interruption, Deadlock):
@@ -109,6 +116,18 @@ class Scope(Hosted):
             raise interruption
         return absorbed
 
+    def _has_anybody(self) -> bool:
+        return bool(self.fibers) or (self.attendants is not None and bool(self.attendants.fibers))
+
+    def _wait_for_attendants(self, me: Fiber) -> None:
+        assert self.attendants is not None
+        self.attendants.dismiss()
+        me.kernel.engine.waiting += 1
+        try:
+            park(me)
+        finally:
+            me.kernel.engine.waiting -= 1
+
     def pass_on_cancellation(self, me: Fiber) -> None:
         """Left after waiting: what was cancelled from outside meanwhile has been cut short, and so is its host."""
         if me.doomed():
@@ -121,6 +140,8 @@ class Scope(Hosted):
         for member in [*self.fibers]:
             rehome(member, self, home)
             member.cancel()
+        if self.attendants is not None:
+            self.attendants.move(home)
         for error in self.errors:
             home.failed(fiber, error)
 
@@ -188,13 +209,13 @@ class Scope(Hosted):
         super().cancel()
 
     def members(self) -> Iterator[Fiber]:
-        return iter(self.fibers)
+        return iter(self.fibers) if self.attendants is None else chain(self.fibers, self.attendants.fibers)
 
     def call_off(self, _fiber: Fiber) -> None:
         """Its host is interrupted while leaving: nothing to strike off."""
 
     def __str__(self) -> str:
-        names = [repr(fiber.name) for fiber in self.fibers]
+        names = [repr(fiber.name) for fiber in self.members()]
         shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         return f"the fibers of its scope to end: {shown}"
 

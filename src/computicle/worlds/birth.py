@@ -1,0 +1,76 @@
+"""Birth: what a zygote's process does first, and a computicle's.
+
+Rules:
+  1. A computicle has nothing of the zygote's but its modules: no descriptor,
+     no signal handler, no place in its process group.
+  2. If the zygote dies, the system kills it.
+
+Not here: what it does then (world.py), what the zygote does (zygote.py).
+
+Sources: prctl(2), setpgid(2), close_range(2).
+"""
+
+import atexit
+import ctypes
+import gc
+import os
+import resource
+import signal
+import socket
+import sys
+
+import cloudpickle  # noqa: F401  # here, so that no computicle has to
+
+from computicle.worlds.world import live
+from computicle.worlds.zygote import Birth, Zygote
+
+__all__ = ["begin_zygote"]
+
+PR_SET_PDEATHSIG = 1
+DESCRIPTORS_END = 1 << 20  # beyond all that a process may have
+
+_kept: list[Zygote] = []  # in a computicle: its objects hold numbers of descriptors that are others' now
+
+_prctl = ctypes.CDLL(None, use_errno=True).prctl
+
+
+def begin_zygote(root: int, watch: int) -> None:
+    """The zygote's process: `root` leads to the program, `watch` is its pidfd. Returns in no process."""
+    zygote = Zygote(socket.socket(fileno=root), watch)
+    pid = os.getpid()
+    birth = zygote.serve()
+    if birth is None:
+        os._exit(0)
+    status = 1
+    try:
+        _kept.append(zygote)
+        _be_born(birth, pid)
+        status = live(birth)
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+    finally:
+        os._exit(status)
+
+
+def _be_born(birth: Birth, zygote: int) -> None:
+    os.setpgid(0, 0)
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != zygote:  # it has died before that
+        os._exit(1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for given, standard in ((birth.out, 1), (birth.err, 2)):
+        os.dup2(given, standard)
+    _close_all_but({0, 1, 2, birth.link, birth.mailbox, birth.lane})
+    resource.setrlimit(resource.RLIMIT_NOFILE, birth.limit)
+    atexit._clear()
+    gc.enable()
+    if "numpy.random" in sys.modules:  # else all would draw the same numbers; Python's own random sees to that itself
+        sys.modules["numpy.random"].seed()
+
+
+def _close_all_but(kept: set[int]) -> None:
+    begin = 0
+    for descriptor in [*sorted(kept), DESCRIPTORS_END]:
+        if begin < descriptor:  # CPython takes (0, 0) for all there are
+            os.closerange(begin, descriptor)
+        begin = descriptor + 1

@@ -1,0 +1,260 @@
+"""Codec: objects as bytes and descriptors, and back.
+
+What the pickle module can carry goes by it: classes and functions of modules
+by their names. What lives in `__main__`, or in no module at all, goes by
+value (cloudpickle). Which of both is right shows in the outcome: a pickle that
+names `__main__` means the sender's, which the receiver does not have.
+
+Rules:
+  1. Large buffers are not copied into the pickle: they go beside it, into
+     memory that the receiver maps (PEP 574, memfd_create(2)). So does all
+     that does not fit into a packet. What has been received is the
+     receiver's alone.
+  2. Large messages take up much of a lane's room, so that few of them are on
+     the way at once, for the memory they lie in has no other bound.
+  3. What cannot be carried is a TypeError at the sender's, which says which
+     part it is.
+  4. Handles travel as descriptors: they ask for a place while they are packed.
+
+Not here: how functions are rebuilt (functions.py), lanes (lane.py).
+"""
+
+import io
+import mmap
+import os
+import pickle
+import struct
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from computicle.engine.packets import DESCRIPTORS_MAX, PACKET_MAX
+from computicle.worlds.culprit import culprit_of
+from computicle.worlds.functions import load_by_value
+
+__all__ = ["Parcel", "carry_descriptors", "pack", "take_descriptors", "unpack"]
+
+LARGE = 1  # the body lies in the first descriptor's memory
+BY_VALUE = 2  # functions or classes of `__main__` are in it
+RAW = 4  # the body is the object: bytes
+
+INLINE_MAX = PACKET_MAX - 4096  # bytes of a body in the packet itself, with room for the lanes' own headers
+BUFFER_MIN = 16_384  # bytes; smaller buffers are copied into the pickle
+BUFFERS_MAX = 1000  # beside one pickle: as many as one writev(2) takes, less a few
+HEAVY_MIN = 1 << 20  # bytes: from here on a message is made to take up the room of a full packet
+ALIGNMENT = 64  # bytes: buffers begin at multiples, as numpy and vector instructions like it
+
+_HEADS = [bytes((flags,)) for flags in range(8)]
+
+_UNTRACKED: Any = {"trackfd": False} if sys.version_info >= (3, 13) else {}  # else each map keeps a descriptor
+
+
+class _Here(threading.local):
+    """What is being packed and unpacked in this thread."""
+
+    outgoing: "_Outgoing | None" = None
+    incoming: dict[int, int] | None = None
+
+
+_here = _Here()
+
+
+class Parcel(NamedTuple):
+    """Something packed.
+
+    `descriptors` go with it; the first `own` of them are the parcel's, to be closed once it has been sent. `kept`
+    are the owners of the others.
+    """
+
+    data: bytes
+    descriptors: tuple[int, ...] = ()
+    own: int = 0
+    kept: tuple[Any, ...] = ()
+
+    def close(self) -> None:
+        for descriptor in self.descriptors[: self.own]:
+            os.close(descriptor)
+
+    def duplicates(self) -> list[int]:
+        """As the receiver would get them."""
+        return [os.dup(descriptor) for descriptor in self.descriptors]
+
+
+class _Outgoing:
+    """What goes along with what is being packed."""
+
+    __slots__ = ("buffers", "descriptors", "kept")
+
+    def __init__(self) -> None:
+        self.descriptors: list[int] = []
+        self.kept: list[Any] = []
+        self.buffers: list[memoryview] = []
+
+    def keep_small(self, buffer: pickle.PickleBuffer) -> bool:
+        """As pickle's buffer_callback: True has it copied into the pickle."""
+        try:
+            view = buffer.raw()
+        except BufferError:  # not in one piece
+            return True
+        if view.nbytes < BUFFER_MIN or len(self.buffers) == BUFFERS_MAX:
+            return True
+        self.buffers.append(view)
+        return False
+
+
+# Packing.
+
+
+def pack(value: Any) -> Parcel:
+    """Anything that can be carried.
+
+    Raises:
+        TypeError: some part of it cannot be; which one.
+    """
+    if type(value) is bytes:
+        return _parcel(RAW, value, _Outgoing())
+    outgoing = _Outgoing()
+    outer = _here.outgoing
+    _here.outgoing = outgoing
+    flags = 0
+    try:
+        data = _dump_by_name(value, outgoing)
+        if data is None:
+            _here.outgoing = outgoing = _Outgoing()  # from the beginning
+            flags = BY_VALUE
+            data = _dump_by_value(value, outgoing)
+    finally:
+        _here.outgoing = outer
+    if not outgoing.kept and not outgoing.buffers and len(data) <= INLINE_MAX:
+        return Parcel(_HEADS[flags] + data)
+    if len(outgoing.descriptors) >= DESCRIPTORS_MAX:
+        raise TypeError(f"too many handles in one message: {DESCRIPTORS_MAX // 3} fit, so send them in several")
+    return _parcel(flags, data, outgoing)
+
+
+def carry_descriptors(owner: Any, descriptors: Sequence[int]) -> int:
+    """For a __reduce__: have copies of `owner`'s descriptors go along; the place where they will be found.
+
+    Raises:
+        TypeError: nothing is being packed: it was to be copied, or pickled into a file.
+    """
+    outgoing = _here.outgoing
+    if outgoing is None:
+        raise TypeError(
+            "a handle of a computicle cannot be copied or pickled: pass it to another one by argument or message"
+        )
+    place = len(outgoing.descriptors)
+    outgoing.descriptors.extend(descriptors)
+    outgoing.kept.append(owner)
+    return place
+
+
+def _dump_by_name(value: Any, outgoing: _Outgoing) -> bytes | None:
+    """As pickle has it; None if the receiver would not find what it names."""
+    try:
+        data = pickle.dumps(value, 5, buffer_callback=outgoing.keep_small)
+    except Exception:
+        return None
+    return None if b"__main__" in data else data
+
+
+def _dump_by_value(value: Any, outgoing: _Outgoing) -> bytes:
+    import cloudpickle  # noqa: PLC0415  # only here: it takes longer to import than all of computicle
+
+    file = io.BytesIO()
+    try:
+        cloudpickle.Pickler(file, 5, buffer_callback=outgoing.keep_small).dump(value)
+    except Exception as error:
+        part = culprit_of(value, lambda it: cloudpickle.Pickler(io.BytesIO(), 5).dump(it))
+        raise TypeError(f"{part} cannot be carried to another computicle: {error}") from error
+    return file.getvalue()
+
+
+def _parcel(flags: int, data: bytes, outgoing: _Outgoing) -> Parcel:
+    parts = [data, *outgoing.buffers]
+    if len(parts) == 1 and len(data) <= INLINE_MAX:
+        return Parcel(bytes((flags,)) + data, tuple(outgoing.descriptors), 0, tuple(outgoing.kept))
+    sizes = [len(data), *(view.nbytes for view in outgoing.buffers)]
+    head = struct.pack(f"<BI{len(sizes)}Q", flags | LARGE, len(sizes), *sizes)
+    if sum(sizes) >= HEAVY_MIN:
+        head = head.ljust(INLINE_MAX, b"\0")
+    memory = os.memfd_create("computicle", os.MFD_CLOEXEC)
+    try:
+        _write_aligned(memory, parts)
+    except BaseException:
+        os.close(memory)
+        raise
+    return Parcel(head, (memory, *outgoing.descriptors), 1, tuple(outgoing.kept))
+
+
+def _write_aligned(memory: int, parts: Sequence[Any]) -> None:
+    pieces: list[Any] = []
+    for part in parts:
+        view = memoryview(part)
+        pieces += [view, bytes(-view.nbytes % ALIGNMENT)]
+    while pieces:  # one write takes 2 GiB at most, and 1,024 pieces
+        written = os.writev(memory, pieces[:1000])
+        while pieces and written >= len(pieces[0]):
+            written -= len(pieces.pop(0))
+        if written:
+            pieces[0] = memoryview(pieces[0])[written:]
+
+
+# Unpacking.
+
+
+def unpack(data: bytes, offset: int, descriptors: Sequence[int], *, shared: bool = False) -> Any:
+    """What was packed. The descriptors are taken over, or closed.
+
+    Args:
+        offset: where in `data` it begins.
+        shared: others unpack the same: what this one changes must not be seen by them.
+
+    Raises:
+        Exception: whatever its rebuilding raises.
+    """
+    flags = data[offset]
+    if not flags and not descriptors:
+        return pickle.loads(memoryview(data)[offset + 1 :])  # noqa: S301  # from another computicle of ours
+    with _incoming(descriptors, 1 if flags & LARGE else 0):
+        in_packet = [memoryview(data)[offset + 1 :]]
+        parts = _map(data, offset, descriptors[0], shared=shared) if flags & LARGE else in_packet
+        if flags & RAW:
+            return bytes(parts[0])
+        if flags & BY_VALUE:
+            return load_by_value(parts[0], parts[1:])
+        return pickle.loads(parts[0], buffers=parts[1:])  # noqa: S301
+
+
+def take_descriptors(place: int, count: int) -> list[int]:
+    """For what __reduce__ has named: take over the descriptors that came along."""
+    incoming = _here.incoming
+    assert incoming is not None
+    return [incoming.pop(place + index) for index in range(count)]
+
+
+@contextmanager
+def _incoming(descriptors: Sequence[int], first: int) -> Iterator[None]:
+    outer = _here.incoming
+    _here.incoming = incoming = dict(enumerate(descriptors[first:]))
+    try:
+        yield
+    finally:
+        _here.incoming = outer
+        for descriptor in (*descriptors[:first], *incoming.values()):
+            os.close(descriptor)
+
+
+def _map(data: bytes, offset: int, memory: int, *, shared: bool) -> list[memoryview]:
+    _flags, count = struct.unpack_from("<BI", data, offset)
+    sizes = struct.unpack_from(f"<{count}Q", data, offset + 5)
+    access = mmap.MAP_PRIVATE if shared else mmap.MAP_SHARED
+    whole = memoryview(mmap.mmap(memory, os.fstat(memory).st_size, flags=access, **_UNTRACKED))
+    parts: list[memoryview] = []
+    begin = 0
+    for size in sizes:
+        parts.append(whole[begin : begin + size])
+        begin += size + -size % ALIGNMENT
+    return parts

@@ -1,0 +1,200 @@
+"""Computicle: making one.
+
+Rules:
+  1. It exists when the call returns: a process, forked from the zygote. What it
+     runs has been sent to it, and begins by itself.
+  2. It has its maker's folder, environment, module paths, standard output and
+     standard error, as they are at that moment; standard input is empty.
+  3. What cannot be carried is known before anything is started.
+
+Not here: what one can do with it (handle.py), what goes on in it (world.py).
+"""
+
+import errno
+import itertools
+import os
+import resource
+import socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from computicle.engine.packets import packet_pair
+from computicle.scheduler.arguments import checked_callable, checked_seconds, name_of
+from computicle.scheduler.fiber import Fiber
+from computicle.scheduler.word import entering
+from computicle.worlds.codec import pack
+from computicle.worlds.handle import Handle
+from computicle.worlds.home import home_of
+from computicle.worlds.keeper import keep
+from computicle.worlds.launcher import absolute_paths, launcher
+from computicle.worlds.obituary import read_end
+from computicle.worlds.program import Call, program_of
+from computicle.worlds.zygote import killing, said, starting
+
+__all__ = ["GRACE_S", "Computicle"]
+
+GRACE_S = 5.0
+
+_numbers = itertools.count(1)
+
+
+class Computicle(Handle):
+    """An isolated world: a process with globals, fibers and a mailbox of its own. It starts at once.
+
+    It ends when its target and all its fibers have, unless it has no target, has an
+    on_message, or is told to stay: then it lives until it is told to quit. It
+    belongs to the scope it is made in, as a fiber does. A context manager:
+    leaving it asks it to quit, and waits for its end.
+
+    Args:
+        target: what it runs: a function, which gets `args` and `kwargs`; source text, which finds `kwargs` as globals; or
+            the path of a .py file, which finds `args` in sys.argv and `kwargs` as globals. Without one it waits for code.
+        name: for listings and messages.
+        stay: live on until told to quit.
+        env: its environment variables; the maker's, if not given.
+        cwd: its folder; the maker's, if not given.
+        grace: seconds it may take to end, or to get on with it, once it was asked to quit. Then it is killed.
+        prefix: begin each line it prints with its name.
+        preload: modules that the zygote imports first, for this and all that are made later.
+        globals: further globals, also such as are named like an option.
+        on_message: called with each message, one at a time.
+        on_idle: called with 1, 2, 3... each time nothing has happened for `idle_timeout` seconds (0.015).
+        on_exit: called when it ends.
+
+    Raises:
+        OSError: no process can be had.
+        TypeError: the target, or something that goes with it, cannot be carried.
+        FileNotFoundError: there is no such script.
+        ImportError: a module to preload cannot be.
+    """
+
+    def __init__(
+        self,
+        target: Callable[..., Any] | str | os.PathLike[str] | None = None,
+        /,
+        *args: Any,
+        name: str | None = None,
+        stay: bool = False,
+        env: Mapping[str, str] | None = None,
+        cwd: str | os.PathLike[str] | None = None,
+        grace: float = GRACE_S,
+        prefix: bool = False,
+        preload: Sequence[str] = (),
+        globals: Mapping[str, Any] | None = None,  # noqa: A002  # part of the contract
+        on_message: Callable[[Any], Any] | None = None,
+        on_idle: Callable[[int], Any] | None = None,
+        on_exit: Callable[[], Any] | None = None,
+        idle_timeout: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        me = entering()
+        if name is None:
+            name = f"{_name_after(target)}-{next(_numbers)}"
+        program = program_of(target, args, kwargs, name)
+        found = dict(globals or {}) if isinstance(program, Call) else {**(globals or {}), **kwargs}
+        for hook, fn in (("on_message", on_message), ("on_idle", on_idle), ("on_exit", on_exit)):
+            if fn is not None:
+                found[hook] = checked_callable("Computicle", hook, fn)
+        if idle_timeout is not None:
+            found["idle_timeout"] = checked_seconds("Computicle", "idle_timeout", idle_timeout)
+        if isinstance(preload, str):
+            raise TypeError("Computicle: preload is a list of module names")
+        carried = pack((program, found))
+        lasting = program is None or stay or "on_message" in found
+        settings = {
+            "stay": lasting,
+            "env": dict(os.environ) if env is None else dict(env),
+            "cwd": os.getcwd() if cwd is None else os.path.abspath(cwd),
+            "paths": absolute_paths(),
+            "argv": sys.argv,
+            "prefix": prefix,
+            "grace": checked_seconds("Computicle", "grace", grace),
+        }
+        try:
+            _start(self, me, name, settings, tuple(preload))
+            home_of(me).staying[self.uid] = keep(self, me.scope, lasting=lasting).stay
+            self._lane.send(b"", carried)
+        except BaseException:
+            carried.close()
+            raise
+
+
+def _start(handle: Computicle, me: Fiber, name: str, settings: dict[str, Any], preload: tuple[str, ...]) -> None:
+    """Have the zygote fork it, and send it its settings."""
+    home = home_of(me)
+    uid = os.urandom(8)
+    mail, mail_there = _with_room(packet_pair)
+    lane, lane_there = _with_room(packet_pair)
+    obituary, obituary_there = _with_room(lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+    handle._attach(uid, name, settings["grace"], mail, lane, obituary)
+    out = err = -1
+    try:
+        obituary.setblocking(False)
+        out, err = _standard(1), _standard(2)
+        theirs = (mail_there.fileno(), lane_there.fileno(), obituary_there.fileno(), out, err)
+        launcher.ask(starting(uid, preload), theirs)
+        settings.update(handle=handle, maker=home.uid, answers=home.lane)
+        lane_parcel = pack(settings)
+        handle._lane.send(b"", lane_parcel)
+        handle._introduced.add(home.uid)
+        handle.pid = _await_birth(handle, me)
+    except BaseException:
+        launcher.tell(killing(uid, "was given up"))
+        handle.detach()
+        raise
+    finally:
+        for sock in (mail_there, lane_there, obituary_there):
+            sock.close()
+        for descriptor in (out, err):
+            if descriptor >= 0:
+                os.close(descriptor)
+
+
+def _await_birth(handle: Computicle, me: Fiber) -> int:
+    """Wait for the zygote to have forked it; its process id."""
+    wire = me.kernel.engine.packets(handle.obituary, f"the birth of computicle {handle.name!r}")
+    try:
+        packet = wire.receive(0) or me.kernel.finish_op(me, wire.reading, wire.receive, 0)
+    finally:
+        wire.close()
+    if not packet.data:
+        error = read_end(packet, handle.name).error
+        assert error is not None
+        raise error
+    answer = said(packet)
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer  # type: ignore[no-any-return]
+
+
+def _standard(number: int) -> int:
+    """A copy of a standard descriptor; of nothing, if it is closed."""
+    try:
+        return os.dup(number)
+    except OSError as error:
+        if error.errno != errno.EBADF:
+            raise
+        return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+
+
+def _with_room(make: Callable[[], Any]) -> Any:
+    """Make sockets; if this process has no descriptors left, allow it as many as the system lets it have."""
+    try:
+        return make()
+    except OSError as error:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if error.errno != errno.EMFILE or soft == hard:
+            raise
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        return make()
+
+
+def _name_after(target: Any) -> str:
+    if target is None:
+        return "computicle"
+    if callable(target):
+        return name_of(target).rsplit(".", 1)[-1]
+    if isinstance(target, str) and (not target.endswith(".py") or "\n" in target):
+        return "source"
+    return os.path.basename(os.fspath(target)) if isinstance(target, (str, os.PathLike)) else "computicle"

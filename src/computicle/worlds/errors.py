@@ -1,0 +1,120 @@
+"""Errors: what becomes of an error on its way from one computicle to another.
+
+Rules:
+  1. It arrives as what it was, if it can be carried and rebuilt; else as a
+     RemoteError that names it. Which of both is found out where it was raised.
+  2. Its traceback arrives as text, and is its cause, so that it is shown
+     wherever the error is.
+  3. What would end a program (SystemExit, KeyboardInterrupt) ends only the
+     computicle it was raised in: to others it is a death.
+
+Not here: how a process that said nothing has ended (obituary.py).
+"""
+
+import os
+import traceback
+from typing import Any
+
+from computicle.scheduler.errors import Cancelled, FiberCancelled
+from computicle.scheduler.traces import set_cause
+from computicle.worlds.codec import Parcel, pack, unpack
+
+__all__ = ["ComputicleDied", "RemoteError", "RemoteTraceback", "bring_error", "carry_error"]
+
+_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+TEXT_MAX = 100_000  # characters of a traceback
+
+
+class ComputicleDied(Exception):
+    """The computicle has ended, or ended before it could do what was asked of it.
+
+    Attributes:
+        name: whose end it was.
+        how: what ended it, in words.
+    """
+
+    def __init__(self, name: str, how: str) -> None:
+        super().__init__(name, how)
+        self.name = name
+        self.how = how
+
+    def __str__(self) -> str:
+        return f"computicle {self.name!r} {self.how}"
+
+
+class RemoteError(Exception):
+    """An error from another computicle that could not be carried as it was.
+
+    Attributes:
+        kind: the name of its class.
+        text: what it said.
+    """
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(kind, text)
+        self.kind = kind
+        self.text = text
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.text}" if self.text else self.kind
+
+
+class RemoteTraceback(Exception):
+    """Where in the other computicle an error was raised: the cause of the error that has arrived."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
+
+
+def carry_error(error: BaseException, name: str) -> Parcel:
+    """Pack an error that was raised in the computicle `name`."""
+    text = _text_of(error)
+    if isinstance(error, Cancelled):
+        error = FiberCancelled("it was cancelled")
+    elif isinstance(error, SystemExit):
+        error = ComputicleDied(name, f"ended itself: SystemExit({error.code!r})")
+    elif isinstance(error, KeyboardInterrupt):
+        error = ComputicleDied(name, "was interrupted: KeyboardInterrupt")
+    try:
+        parcel = pack((error, text))
+        rebuilt, _text = unpack(parcel.data, 0, parcel.duplicates())
+        if type(rebuilt).__qualname__ == type(error).__qualname__:
+            return parcel
+    except Exception:  # noqa: S110  # it cannot be carried, for whatever reason
+        pass
+    return pack((RemoteError(_name_of(type(error)), _said_by(error)), text))
+
+
+def bring_error(carried: Any) -> BaseException:
+    """The error, once unpacked, with where it comes from as its cause."""
+    error, text = carried
+    assert isinstance(error, BaseException)
+    set_cause(error, RemoteTraceback(text))
+    return error
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        trace = traceback.TracebackException.from_exception(error)
+        traces = [trace]
+        while traces:
+            one = traces.pop()
+            kept = [line for line in one.stack if not os.path.abspath(line.filename).startswith(_OURS)]
+            if kept or one.exceptions is not None:
+                one.stack[:] = kept
+            traces.extend(other for other in (one.__cause__, one.__context__, *(one.exceptions or ())) if other)
+        text = "".join(trace.format())
+    except Exception as failure:
+        text = f"{_name_of(type(error))} (its traceback cannot be shown: {failure!r})"
+    return text if len(text) <= TEXT_MAX else f"{text[: TEXT_MAX // 2]}\n[...]\n{text[-TEXT_MAX // 2 :]}"
+
+
+def _name_of(kind: type) -> str:
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _said_by(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return ""

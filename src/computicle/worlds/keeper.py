@@ -1,0 +1,105 @@
+"""Keeper: the fiber that waits for a computicle's end, on behalf of a scope or a thread.
+
+Rules:
+  1. In the scope the computicle was made in, it is what the computicle is to
+     that scope: left, it waits for it, or dismisses it; cancelled, it has
+     it quit; its unclaimed error is the scope's.
+  2. Elsewhere it only watches.
+  3. Whoever waits for something from the computicle is told by it.
+
+Not here: how it is known that one has ended (obituary.py).
+"""
+
+from typing import TYPE_CHECKING
+
+from computicle.engine.packets import PEEK
+from computicle.scheduler.attendants import Attendant, attend, attendants_of, await_op
+from computicle.scheduler.deadlines import Shield
+from computicle.scheduler.errors import Cancelled
+from computicle.scheduler.kernel import Kernel
+from computicle.scheduler.park import wake
+from computicle.scheduler.scope import Scope
+from computicle.worlds.obituary import End, read_end
+
+if TYPE_CHECKING:
+    from computicle.worlds.handle import Handle
+    from computicle.worlds.home import Home
+
+__all__ = ["Keeper", "keep", "keep_watch"]
+
+
+class Keeper(Attendant):
+    """The one in the scope that a computicle belongs to, or one that only watches."""
+
+    __slots__ = ("_handle", "_owning", "homes")
+
+    def __init__(self, scope: Scope, handle: "Handle", *, owning: bool, lasting: bool) -> None:
+        super().__init__(attendants_of(scope), self._work, lasting=lasting)
+        self._handle = handle
+        self._owning = owning
+        self.homes: set[Home] = set()  # where answers from it are waited for
+
+    def dismiss(self) -> None:
+        if self._owning:
+            self._handle.quit()
+        else:
+            super().dismiss()
+
+    def stay(self) -> None:
+        """It has done what it began with, and stays: it is to be dismissed."""
+        self.lasting = True
+        served = self.attendants.served
+        if served.leaving and not served.fibers and served.host.why is served:
+            wake(served.host)
+
+    def end(self) -> None:
+        """It ends. If it never began, and owns the computicle, that goes, too."""
+        if self._owning and self._handle.end is None:
+            self._handle.kill()
+        if self._handle.keepers.get(self.fiber.kernel) is self:
+            del self._handle.keepers[self.fiber.kernel]
+        super().end()
+
+    def _work(self) -> None:
+        me, handle = self.fiber, self._handle
+        wire = me.kernel.engine.packets(handle.obituary, f"the end of computicle {handle.name!r}")
+        try:
+            try:
+                packet = wire.receive(PEEK) or await_op(me, wire.reading, wire.receive, PEEK)
+            except Cancelled:
+                if not self._owning:
+                    raise
+                with Shield():
+                    handle.quit(drain=False)
+                    packet = me.kernel.finish_op(me, wire.reading, wire.receive, PEEK)
+        finally:
+            wire.close()
+        self._tell(read_end(packet, handle.name))
+
+    def _tell(self, end: End) -> None:
+        handle = self._handle
+        handle.ended(end)
+        for home in self.homes:
+            home.staying.pop(handle.uid, None)
+            home.give_up(handle.uid, handle.gone())
+        if self._owning and end.error is not None and not handle.asked_to_end and not self.fiber.is_awaited():
+            raise end.error
+
+
+def keep(handle: "Handle", scope: Scope, *, lasting: bool) -> Keeper:
+    """Have `handle`'s computicle belong to `scope`."""
+    return _begin(handle, scope, owning=True, lasting=lasting)
+
+
+def keep_watch(handle: "Handle", scope: Scope) -> Keeper:
+    """Only watch it, for what lives in `scope`."""
+    return _begin(handle, scope, owning=False, lasting=True)
+
+
+def _begin(handle: "Handle", scope: Scope, *, owning: bool, lasting: bool) -> Keeper:
+    keeper = Keeper(scope, handle, owning=owning, lasting=lasting)
+    kernel: Kernel = scope.kernel
+    handle.keepers[kernel] = keeper
+    name = f"keeper of {handle.name!r}" if owning else f"watcher of {handle.name!r}"
+    attend(scope, keeper, name)
+    return keeper

@@ -1,0 +1,169 @@
+"""Lane: one way to a computicle: packets go in here, and come out there in the same order.
+
+Each computicle has two: one for messages, and one for what must get through
+when the first is full (code, calls, answers, quit).
+
+Rules:
+  1. What is sent has left when `send` returns. A lane that is full makes its
+     sender wait, fibers of one thread first come, first served; so what one
+     of them sends stays in order.
+  2. Where there is no fiber that could wait (a helper thread), the thread does.
+  3. `push` never waits: what finds no room goes out later, in order, by a fiber
+     of its own. It is for answers and the like, whose number is bounded otherwise.
+
+Not here: what is said (home.py, handle.py), how packets travel (engine/packets.py).
+"""
+
+import os
+import select
+import socket
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from computicle.engine.packets import Packet, PacketWire, send_packet
+from computicle.scheduler.attendants import Attendant, attend, attendants_of
+from computicle.scheduler.carrier import fiber_here
+from computicle.scheduler.fiber import Fiber
+from computicle.scheduler.locks import Lock
+from computicle.scheduler.park import look_around
+from computicle.worlds.codec import Parcel, carry_descriptors, take_descriptors
+
+if TYPE_CHECKING:
+    from computicle.scheduler.kernel import Kernel
+
+__all__ = ["Lane"]
+
+
+class Lane:
+    """The sending end of one."""
+
+    __slots__ = ("__weakref__", "_crowds", "_label", "_late", "sock")
+
+    def __init__(self, sock: socket.socket, label: str) -> None:
+        self.sock = sock
+        self._label = label
+        self._crowds: dict[Kernel, _Crowd] = {}  # of each thread whose fibers wait for room
+        self._late: deque[Packet] = deque()  # pushed, and not gone yet
+
+    def send(self, head: bytes, parcel: Parcel) -> None:
+        """Send `head` and the parcel behind it. Waits while the lane is full. The parcel is closed in any case.
+
+        Raises:
+            BrokenPipeError: nobody will receive it.
+        """
+        try:
+            data = head + parcel.data
+            me = fiber_here()
+            if me is not None and me.credit <= 0:
+                look_around(me)
+            alone = me is None or me.kernel not in self._crowds
+            if alone and send_packet(self.sock, data, parcel.descriptors):
+                if me is not None:
+                    me.credit -= 1
+                return
+            packet = Packet(data, parcel.descriptors)
+            if me is None:
+                self._send_blocking(packet)
+            else:
+                self._send_later(me, packet)
+        finally:
+            if parcel.own:
+                parcel.close()
+
+    def push(self, head: bytes, parcel: Parcel) -> None:
+        """Send it now, or as soon as there is room. Never waits. Does nothing if nobody will receive it."""
+        try:
+            data = head + parcel.data
+            if not self._late:
+                try:
+                    if send_packet(self.sock, data, parcel.descriptors):
+                        return
+                except BrokenPipeError:
+                    return
+            packet = Packet(data, [os.dup(descriptor) for descriptor in parcel.descriptors])
+        finally:
+            parcel.close()
+        self._late.append(packet)
+        if len(self._late) == 1:
+            me = fiber_here()
+            assert me is not None
+            attend(me.kernel.base, Pusher(self, me), f"sender of {self._label}")
+
+    def __reduce__(self) -> Any:
+        return _arrive, (self._label, carry_descriptors(self, [self.sock.fileno()]))
+
+    def close(self) -> None:
+        """Nothing more is sent by this process."""
+        for crowd in [*self._crowds.values()]:
+            crowd.wire.close()
+        self.sock.close()
+
+    def _send_later(self, me: Fiber, packet: Packet) -> None:
+        crowd = self._crowds.get(me.kernel)
+        if crowd is None:
+            crowd = self._crowds[me.kernel] = _Crowd(me.kernel.engine.packets(self.sock, f"room for {self._label}"))
+        crowd.count += 1
+        try:
+            with crowd.turn:
+                if not send_packet(self.sock, packet.data, packet.descriptors):
+                    me.kernel.finish_op(me, crowd.wire.writing, crowd.wire.send, packet)
+        finally:
+            crowd.count -= 1
+            if crowd.count == 0:
+                del self._crowds[me.kernel]
+                crowd.wire.close()
+
+    def _send_blocking(self, packet: Packet) -> None:
+        waiting = select.poll()
+        waiting.register(self.sock, select.POLLOUT)
+        while not send_packet(self.sock, packet.data, packet.descriptors):
+            waiting.poll()
+
+    def flush_late(self, me: Fiber) -> None:
+        """Send what was pushed, as the fiber that sees to it."""
+        while self._late:
+            packet = self._late[0]
+            try:
+                self._send_later(me, packet)
+            except BrokenPipeError:
+                self._drop_late()
+                return
+            self._late.popleft()
+            _close_all(packet)
+
+    def _drop_late(self) -> None:
+        while self._late:
+            _close_all(self._late.popleft())
+
+
+class _Crowd:
+    """The fibers of one thread that wait for room."""
+
+    def __init__(self, wire: PacketWire) -> None:
+        self.wire = wire
+        self.turn = Lock()
+        self.count = 0
+
+
+class Pusher(Attendant):
+    """Sends what was pushed into a full lane."""
+
+    __slots__ = ("_lane",)
+
+    def __init__(self, lane: Lane, me: Fiber) -> None:
+        super().__init__(attendants_of(me.kernel.base), self._work, lasting=False)
+        self._lane = lane
+
+    def _work(self) -> None:
+        self._lane.flush_late(self.fiber)
+
+
+def _arrive(label: str, place: int) -> Lane:
+    """As it is unpacked."""
+    (descriptor,) = take_descriptors(place, 1)
+    return Lane(socket.socket(fileno=descriptor), label)
+
+
+def _close_all(packet: Packet) -> None:
+    for descriptor in packet.descriptors:
+        os.close(descriptor)

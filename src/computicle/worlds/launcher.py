@@ -1,0 +1,130 @@
+"""Launcher: a process's way to the zygote, which starts and ends its computicles.
+
+The main program starts one when it makes its first computicle. In a computicle
+the way to the same zygote was there from the beginning.
+
+Rules:
+  1. One zygote for a program, started again if it has died: with it all its
+     computicles have.
+  2. Any thread. What is asked is one packet; what comes of it is read from the
+     computicle's obituary, by whoever asked.
+  3. A forked child starts a zygote of its own.
+
+Not here: what the zygote does (zygote.py).
+"""
+
+import atexit
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+
+from computicle.engine.packets import packet_pair
+from computicle.worlds.codec import Parcel
+from computicle.worlds.lane import Lane
+
+__all__ = ["Launcher", "launcher"]
+
+PROGRAM = """\
+import sys
+sys.path[:] = {!r}
+from computicle.worlds.birth import begin_zygote
+begin_zygote({}, {})
+"""  # of the zygote
+
+END_S = 5.0  # how long a zygote may take to end when the program does
+
+
+class Launcher:
+    """The way to the zygote."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lane: Lane | None = None
+        self._process: subprocess.Popen[bytes] | None = None  # in the main program
+
+    def ask(self, request: bytes, descriptors: Sequence[int] = ()) -> None:
+        """Ask the zygote for something, and start it if need be. Waits only if it has much to do.
+
+        Raises:
+            RuntimeError: there can be no zygote here.
+        """
+        try:
+            self._way().send(request, Parcel(b"", tuple(descriptors)))
+        except BrokenPipeError:
+            self._forget()
+            self._way().send(request, Parcel(b"", tuple(descriptors)))
+
+    def tell(self, request: bytes) -> None:
+        """Ask for something that needs no answer, of a zygote that may have died. Never waits."""
+        if self._lane is not None:
+            self._lane.push(request, Parcel(b""))
+
+    def join(self, link: socket.socket) -> None:
+        """In a computicle: this is the way."""
+        self._lane = Lane(link, "the zygote")
+
+    def leave_behind(self) -> None:
+        """In a forked child: the zygote is the parent's."""
+        lane, self._lane, self._process = self._lane, None, None
+        self._lock = threading.Lock()
+        if lane is not None:
+            lane.sock.close()
+
+    def close(self) -> None:
+        """The program ends: so does the zygote."""
+        self._forget()
+
+    def _way(self) -> Lane:
+        with self._lock:
+            if self._lane is None:
+                self._lane = self._start()
+            return self._lane
+
+    def _start(self) -> Lane:
+        if sys.platform != "linux":
+            raise RuntimeError("computicles need Linux so far (pidfd_open, memfd_create); fibers work here")
+        if not sys.executable:
+            raise RuntimeError("computicles need to know the Python to start: sys.executable is empty here")
+        ours, theirs = packet_pair()
+        watch = os.pidfd_open(os.getpid())
+        command = [
+            sys.executable,
+            *subprocess._args_from_interpreter_flags(),  # type: ignore[attr-defined]
+            "-c",
+            PROGRAM.format(absolute_paths(), theirs.fileno(), watch),
+        ]
+        try:
+            self._process = subprocess.Popen(  # noqa: S603
+                command, stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(), watch), process_group=0
+            )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+            os.close(watch)
+        return Lane(ours, "the zygote")
+
+    def _forget(self) -> None:
+        with self._lock:
+            lane, self._lane = self._lane, None
+            process, self._process = self._process, None
+        if lane is not None:
+            lane.close()
+        if process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(END_S)
+
+
+def absolute_paths() -> list[str]:
+    """Where modules are looked for, as it is from any folder."""
+    return [os.path.abspath(path) for path in sys.path if isinstance(path, str)]
+
+
+launcher = Launcher()
+atexit.register(launcher.close)
+os.register_at_fork(after_in_child=launcher.leave_behind)

@@ -1,0 +1,196 @@
+"""Mailbox: where a computicle's messages arrive.
+
+Mostly one fiber receives: it takes what is there, or waits for the socket
+itself. Where several wait, or one waits for other things, too (`select`), a fiber
+of the mailbox's own reads and serves them in line.
+
+Rules:
+  1. Messages are taken in the order in which they came in, by fibers in the
+     order in which they came to wait.
+  2. What nobody asks for stays in the socket, whose room is the mailbox's.
+  3. It is drained when it has been shut, nothing is in it, and whoever took a
+     message has come back for the next one or has ended.
+
+Not here: handlers (hooks.py), senders (lane.py).
+"""
+
+import socket
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+from computicle.engine.packets import PEEK, Packet
+from computicle.scheduler.attendants import Attendant, attend, attendants_of
+from computicle.scheduler.carrier import here
+from computicle.scheduler.fiber import Fiber
+from computicle.scheduler.kernel import Kernel
+from computicle.scheduler.line import Line, Taken
+from computicle.scheduler.park import park, wake
+from computicle.scheduler.scope import Scope
+from computicle.scheduler.timeouts import Expiry, park_until
+from computicle.worlds.codec import unpack
+
+__all__ = ["MESSAGE", "MESSAGES", "Mailbox"]
+
+MESSAGE = b"M"  # one message follows
+MESSAGES = b"B"  # a list of them
+TAKERS_MAX = 64  # who have taken something: from here on those that have ended are forgotten
+
+
+class Mailbox:
+    """The receiving end."""
+
+    def __init__(self, kernel: Kernel, scope: Scope, sock: socket.socket) -> None:
+        self._kernel = kernel
+        self._scope = scope
+        self._socket = sock
+        self._wire = kernel.engine.packets(sock, "a message")
+        self._backlog: deque[Any] = deque()  # of a packet that brought several, or put here
+        self._line = Line("a message")
+        self._reader: Fiber | None = None  # waits for the socket
+        self._takers: dict[Fiber, None] = {}  # have taken a message, and not come back for the next one
+        self.taken = 0  # how many messages have been, so far
+        self._shut = False
+        self._ended = False  # nothing more comes out of the socket
+
+    def receive(self, me: Fiber, timeout: float | None) -> Any:
+        """The next message. Waits for it. Raises TimeoutError."""
+        self._takers.pop(me, None)
+        me.credit -= 1
+        if self._reader is None and not self._backlog and not self._ended:
+            packet = self._wire.receive(0)
+            if packet is None:
+                packet = self._wait(me, timeout)
+            self._open(packet)
+        if self._backlog:
+            message = self._backlog.popleft()
+            self._serve()
+        else:
+            me.kernel.engine.waiting += 1
+            try:
+                message = self._line.wait(me, timeout)
+            finally:
+                me.kernel.engine.waiting -= 1
+        self._took(me)
+        return message
+
+    def take(self) -> Taken | None:
+        """For select: a message, if there is one now."""
+        me = here().fiber
+        self._takers.pop(me, None)
+        if self._reader is None and not self._backlog and not self._ended:
+            packet = self._wire.receive(0)
+            if packet is not None:
+                self._open(packet)
+        if not self._backlog:
+            return None
+        self._took(me)
+        return Taken(self._backlog.popleft())
+
+    def taking_line(self) -> Line:
+        """For select: where to stand until one comes."""
+        self._feed()
+        return self._line
+
+    def put(self, messages: Iterable[Any]) -> None:
+        """Put messages of our own behind those that have come. Never waits."""
+        self._backlog.extend(messages)
+        self._serve()
+        reader = self._reader
+        if reader is not None and self._backlog and reader.why is self._wire.reading:
+            self._wire.reading.call_off(reader)
+            wake(reader)  # it looks into the backlog
+
+    def shut(self) -> None:
+        """Nothing more is accepted: who posts is told. What was accepted can still be received."""
+        self._shut = True
+        self._socket.shutdown(socket.SHUT_RD)
+
+    def is_drained(self) -> bool:
+        """By rule 3."""
+        if not self._shut or self._backlog or any(not fiber.done for fiber in self._takers):
+            return False
+        if not self._ended:
+            packet = self._wire.receive(PEEK)
+            if packet is None or packet.data:
+                self._wire.readable = True
+                return False
+        return True
+
+    def forget(self, me: Fiber) -> None:
+        """It will take no more, though it goes on."""
+        self._takers.pop(me, None)
+
+    def close(self) -> None:
+        """The end: who posts is told."""
+        self._wire.close()
+        self._socket.close()
+
+    def _wait(self, me: Fiber, timeout: float | None) -> Packet | None:
+        """The next packet; None if something has been put into the backlog."""
+        op = self._wire.reading
+        expiry = None if timeout is None else Expiry(me, op, timeout)
+        self._reader = me
+        op.attempt = self._wire.receive
+        op.argument = 0
+        op.waiter = me
+        me.why = op
+        me.kernel.engine.waiting += 1
+        try:
+            return park(me) if expiry is None else park_until(me, expiry)  # type: ignore[no-any-return]
+        finally:
+            me.kernel.engine.waiting -= 1
+            self._reader = None
+            if self._line.fibers:
+                self._feed()
+
+    def _open(self, packet: Packet | None) -> None:
+        if packet is None:
+            return
+        data, descriptors = packet
+        if not data:
+            self._ended = True
+            return
+        content = unpack(data, 1, descriptors)
+        if data[:1] == MESSAGE:
+            self._backlog.append(content)
+        else:
+            self._backlog.extend(content)
+
+    def _serve(self) -> None:
+        """Hand out what is there to those in line."""
+        while self._backlog and (woken := self._line.wake_first(self._backlog[0])) is not None:
+            self._backlog.popleft()
+            self._took(woken[0])
+
+    def _took(self, me: Fiber) -> None:
+        self.taken += 1
+        self._takers[me] = None
+        if len(self._takers) > TAKERS_MAX:
+            self._takers = {fiber: None for fiber in self._takers if not fiber.done}
+
+    def _feed(self) -> None:
+        """Have a fiber read for those in line."""
+        if self._reader is None and not self._ended:
+            feeder = Feeder(attendants_of(self._scope), self._serve_line, lasting=True)
+            self._reader = attend(self._scope, feeder, "the mailbox")
+
+    def _serve_line(self) -> None:
+        me = self._reader
+        assert me is not None
+        try:
+            self._serve()
+            while self._line.fibers and not self._ended:
+                packet = self._wire.receive(0)
+                if packet is None:
+                    packet = me.kernel.finish_op(me, self._wire.reading, self._wire.receive, 0)
+                self._open(packet)
+                self._serve()
+        finally:
+            self._reader = None
+
+
+class Feeder(Attendant):
+    """Reads for those who stand in line."""
+
+    __slots__ = ()

@@ -1,0 +1,97 @@
+"""Reply: what comes back for code that another computicle runs.
+
+Rules:
+  1. It is settled once: with a value, with the error it raised there, or with
+     the end of that computicle.
+  2. An error that nobody has asked for when the last reference goes is logged.
+
+Not here: sending and receiving (home.py, handle.py).
+"""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from computicle.scheduler.arguments import checked_timeout
+from computicle.scheduler.kernel import Kernel
+from computicle.scheduler.line import Line
+from computicle.scheduler.log import log_error
+from computicle.scheduler.park import wake
+from computicle.scheduler.single import Single
+from computicle.scheduler.traces import with_trace
+from computicle.scheduler.word import entering
+
+__all__ = ["Reply"]
+
+
+class Reply(Single):
+    """What `exec` returns: the value to come.
+
+    Attributes:
+        done: True once it has come, or never will.
+    """
+
+    __slots__ = ("__weakref__", "_asked", "_cancel", "_error", "_kernel", "_line", "_value", "done", "uid", "what")
+
+    def __init__(self, kernel: Kernel, what: str, uid: bytes, cancel: Callable[[], None]) -> None:
+        self.what = what
+        self.uid = uid  # of the computicle that it will come from
+        self.done = False
+        self._kernel = kernel
+        self._cancel = cancel
+        self._line = Line(f"the reply of {what}")
+        self._value: Any = None
+        self._error: BaseException | None = None
+        self._asked = False
+
+    def result(self, timeout: float | None = None) -> Any:
+        """The value. Waits for it.
+
+        Raises:
+            Exception: what was raised there, with where as its cause.
+            ComputicleDied: the computicle ended before.
+            TimeoutError: it has not come within `timeout` seconds; it goes on there.
+        """
+        timeout = checked_timeout("result", timeout)
+        me = entering()
+        me.credit -= 1
+        if me.kernel is not self._kernel:
+            raise RuntimeError("this reply belongs to another thread: ask for it there")
+        if not self.done:
+            me.kernel.engine.waiting += 1
+            try:
+                self._line.wait(me, timeout)
+            finally:
+                me.kernel.engine.waiting -= 1
+        self._asked = True
+        if self._error is None:
+            return self._value
+        try:
+            raise with_trace(self._error, None)
+        finally:
+            del self  # the traceback holds this frame, and this the error: a circle
+
+    def cancel(self) -> None:
+        """Cancel the fiber that runs it there. Never waits. Does nothing once it is done."""
+        if not self.done:
+            self._asked = True
+            self._cancel()
+
+    def settle(self, value: Any, error: BaseException | None) -> None:
+        """It has come."""
+        if self.done:
+            return
+        self.done = True
+        self._value, self._error = value, error
+        while (woken := next(iter(self._line.fibers), None)) is not None:
+            self._line.call_off(woken)
+            wake(woken)
+
+    def __del__(self, _ending: Callable[[], bool] = sys.is_finalizing) -> None:
+        if not _ending() and getattr(self, "_error", None) is not None and not self._asked:
+            assert self._error is not None
+            log_error(self._error, "%s failed, and nobody has asked for its result", self.what)
+
+    def __repr__(self) -> str:
+        state = "waiting" if not self.done else "failed" if self._error is not None else "done"
+        return f"<Reply of {self.what}, {state}>"

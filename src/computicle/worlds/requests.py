@@ -1,0 +1,145 @@
+"""Requests: what other computicles may ask of this one, beside taking a message.
+
+Rules:
+  1. Code and calls run as fibers, as many at once as are asked for. An error
+     in one is its asker's, and ends nothing here.
+  2. Globals are read and set at once, in the order in which it is asked.
+  3. Whoever has asked may have it cancelled.
+
+Not here: how they come in (home.py), what quitting does (world.py).
+"""
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from computicle.engine.packets import Packet
+from computicle.scheduler.arguments import name_of
+from computicle.scheduler.errors import Cancelled
+from computicle.scheduler.spots import calls_out
+from computicle.worlds.codec import Parcel, pack, unpack
+from computicle.worlds.errors import carry_error
+from computicle.worlds.functions import set_by_hand
+from computicle.worlds.home import HEAD, Home, use_requests
+from computicle.worlds.program import run_source
+
+__all__ = ["CALL", "CANCEL", "EXEC", "GET", "QUIT", "SET"]
+
+EXEC = 16  # run source text
+CALL = 17  # call a function, or one of ours by name
+GET = 18  # a global
+SET = 19
+CANCEL = 20  # a request made before
+QUIT = 21
+
+
+def _exec(home: Home, number: int, asker: bytes, packet: Packet) -> None:
+    def run() -> Any:
+        text = unpack(packet.data, HEAD.size, packet.descriptors)
+        return run_source(text, f"<code for {_name(home)}>", _globals(), lambda: _notice(home))
+
+    _spawn(home, number, asker, run, "code")
+
+
+def _call(home: Home, number: int, asker: bytes, packet: Packet) -> None:
+    try:
+        fn, args, kwargs = unpack(packet.data, HEAD.size, packet.descriptors)
+        if isinstance(fn, str):
+            fn = _named(fn)
+    except Exception as error:
+        home.answer(number, asker, carry_error(error, _name(home)), failed=True)
+        return
+    _spawn(home, number, asker, partial(fn, *args, **kwargs), name_of(fn))
+
+
+def _get(home: Home, number: int, asker: bytes, packet: Packet) -> None:
+    def get() -> Parcel:
+        name = unpack(packet.data, HEAD.size, packet.descriptors)
+        if name not in _globals():
+            raise KeyError(name)
+        return pack(_globals()[name])
+
+    _answer_at_once(home, number, asker, get)
+
+
+def _set(home: Home, number: int, asker: bytes, packet: Packet) -> None:
+    def change() -> Parcel:
+        name, value = unpack(packet.data, HEAD.size, packet.descriptors)
+        _globals()[name] = value
+        set_by_hand(name)
+        _notice(home)
+        return pack(None)
+
+    _answer_at_once(home, number, asker, change)
+
+
+def _cancel(home: Home, number: int, asker: bytes, _packet: Packet) -> None:
+    fiber = home.running.get((asker, number))
+    if fiber is not None:
+        fiber.cancel()
+
+
+def _quit(home: Home, _number: int, _asker: bytes, packet: Packet) -> None:
+    drain = unpack(packet.data, HEAD.size, packet.descriptors)
+    if home.life is not None:
+        home.life.quit(drain=drain)
+    else:
+        home.scope.cancel()  # the main program: as `stop` does
+
+
+use_requests({EXEC: _exec, CALL: _call, GET: _get, SET: _set, CANCEL: _cancel, QUIT: _quit})
+
+
+def _spawn(home: Home, number: int, asker: bytes, run: Callable[[], Any], name: str) -> None:
+    key = (asker, number)
+
+    @calls_out
+    def serve() -> None:
+        try:
+            parcel = pack(run())
+        except BaseException as error:
+            home.answer(number, asker, carry_error(error, _name(home)), failed=True)
+            if isinstance(error, (Cancelled, SystemExit, KeyboardInterrupt)):
+                raise
+        else:
+            home.answer(number, asker, parcel)
+        finally:
+            home.running.pop(key, None)
+
+    scope = home.scope if home.life is None else home.life.guests
+    if not scope.open:
+        return  # it ends: who has asked is told that
+    home.running[key] = scope.begin(serve, (), {}, name)
+
+
+def _answer_at_once(home: Home, number: int, asker: bytes, act: Callable[[], Parcel]) -> None:
+    try:
+        parcel = act()
+    except Exception as error:
+        home.answer(number, asker, carry_error(error, _name(home)), failed=True)
+    else:
+        home.answer(number, asker, parcel)
+
+
+def _globals() -> dict[str, Any]:
+    return vars(sys.modules["__main__"])
+
+
+def _named(path: str) -> Any:
+    first, *rest = path.split(".")
+    if first not in _globals():
+        raise NameError(f"name {first!r} is not defined there")
+    value = _globals()[first]
+    for name in rest:
+        value = getattr(value, name)
+    return value
+
+
+def _name(home: Home) -> str:
+    return "the main program" if home.life is None else home.life.name
+
+
+def _notice(home: Home) -> None:
+    if home.life is not None:
+        home.life.notice_hooks()

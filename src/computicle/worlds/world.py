@@ -1,0 +1,329 @@
+"""World: the life of a computicle, from the inside.
+
+Rules:
+  1. It ends when its program and all its fibers have ended, unless it stays: it
+     has no program, was told to stay, or has an on_message.
+  2. Told to quit, it takes nothing more, handles what it has accepted, and then
+     cancels its fibers. It does not wait longer than its grace for one thing
+     to get on.
+  3. What it has come to is told as the very last thing.
+
+Not here: hooks (hooks.py), requests of others (requests.py), the process around it
+(birth.py).
+"""
+
+import atexit
+import contextlib
+import io
+import os
+import select
+import socket
+import sys
+import threading
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+from computicle.engine.packets import PACKET_MAX, receive_packet, send_packet
+from computicle.scheduler.attendants import Attendant, attend, attendants_of
+from computicle.scheduler.carrier import here
+from computicle.scheduler.fiber import Fiber
+from computicle.scheduler.flows import RunScope, run_main
+from computicle.scheduler.idleness import await_idle
+from computicle.scheduler.log import log_error
+from computicle.scheduler.park import park
+from computicle.scheduler.scope import Scope
+from computicle.scheduler.spots import calls_out
+from computicle.words import wait_for
+from computicle.worlds.codec import Parcel, pack, unpack
+from computicle.worlds.errors import carry_error
+from computicle.worlds.functions import own_namespace
+from computicle.worlds.home import HEAD, STAYS, Home
+from computicle.worlds.launcher import launcher
+from computicle.worlds.mailbox import Mailbox
+from computicle.worlds.zygote import Birth, alive, ending
+
+__all__ = ["Life", "live"]
+
+IDLE_TIMEOUT_S = 0.015  # unless the program says otherwise
+
+
+class Guests(Scope):
+    """The scope of what runs here for others: an error of theirs ends nothing."""
+
+    __slots__ = ()
+
+    def failed(self, fiber: Fiber, error: BaseException) -> None:
+        log_error(error, "fiber %r, begun by code from another computicle, failed", fiber.name)
+
+
+class Life:
+    """What goes on in this computicle."""
+
+    def __init__(self, home: Home, settings: dict[str, Any]) -> None:
+        handle = settings["handle"]
+        self.home = home
+        self.name: str = handle.name
+        self.guests = Guests()
+        self._own = Scope()  # of the program's fibers
+        self._stay: bool = settings["stay"]
+        self._grace_s: float = settings["grace"]
+        self._maker = home.askers[settings["maker"]]
+        self._namespace = own_namespace(replacing=True)
+        self._failure: BaseException | None = None  # what a hook has raised
+        self._hooked: set[str] = set()
+        self._quitting = False
+
+    @calls_out
+    def lead(self, program: Any) -> Any:
+        """Run the program, and stay as long as is due; its value."""
+        value = None
+        mailbox = self.home.mailbox
+        assert mailbox is not None
+        try:
+            with self.guests, self._own:
+                self.notice_hooks()
+                if program is not None:
+                    value = program.run(self._namespace, self.notice_hooks)
+                    self.notice_hooks()
+                    mailbox.forget(here().fiber)
+                if self._stays():
+                    if program is not None:
+                        self._maker.push(HEAD.pack(STAYS, 0, self.home.uid), Parcel(b""))
+                    self._wait_for_quit()
+        finally:
+            if callable(on_exit := self._namespace.get("on_exit")):
+                on_exit()
+        if self._failure is not None:
+            raise self._failure
+        return value
+
+    def _stays(self) -> bool:
+        return self._stay or "on_message" in self._namespace
+
+    def _wait_for_quit(self) -> None:
+        me = here().fiber
+        me.kernel.engine.waiting += 1
+        try:
+            me.why = _ToQuit()
+            park(me)
+        finally:
+            me.kernel.engine.waiting -= 1
+
+    # Hooks.
+
+    def notice_hooks(self) -> None:
+        """Begin with those that have been defined since the last time."""
+        if not self._own.open:
+            return
+        for name, work in (("on_message", self._hand_over), ("on_idle", self._tell_idle)):
+            if name not in self._hooked and callable(self._namespace.get(name)):
+                self._hooked.add(name)
+                attend(self._own, Attendant(attendants_of(self._own), work, lasting=True), name)
+
+    def has_on_message(self) -> bool:
+        """True if messages are handed over."""
+        return "on_message" in self._hooked
+
+    @calls_out
+    def _hand_over(self) -> None:
+        me = here().fiber
+        mailbox = self.home.mailbox
+        assert mailbox is not None
+        while True:
+            message = mailbox.receive(me, None)
+            try:
+                self._namespace["on_message"](message)
+            except Exception as error:
+                self._fail(error)
+                return
+            del message
+
+    @calls_out
+    def _tell_idle(self) -> None:
+        me = here().fiber
+        count = 0
+        while True:
+            await_idle(me, float(self._namespace.get("idle_timeout", IDLE_TIMEOUT_S)))
+            count += 1
+            try:
+                self._namespace["on_idle"](count)
+            except Exception as error:
+                self._fail(error)
+                return
+
+    def _fail(self, error: BaseException) -> None:
+        if self._failure is None:
+            self._failure = error
+            self.guests.cancel()
+
+    # Quitting.
+
+    def quit(self, *, drain: bool) -> None:
+        """Somebody has asked for it. Never waits."""
+        assert self.home.mailbox is not None
+        if not self._quitting:
+            self._quitting = True
+            self.home.mailbox.shut()
+            if self.guests.open:
+                work = self._drain if drain else self._cancel_all
+                attend(self.home.scope, Attendant(attendants_of(self.home.scope), work, lasting=False), "quit")
+        elif not drain:
+            self._cancel_all()
+
+    def _drain(self) -> None:
+        mailbox = self.home.mailbox
+        assert mailbox is not None
+        with contextlib.suppress(TimeoutError):  # somebody is stuck: let it be cancelled
+            while not self._is_drained():
+                taken = mailbox.taken
+                wait_for(partial(self._gets_on, taken), timeout=self._grace_s)
+                launcher.tell(alive())
+        self._cancel_all()
+
+    def _is_drained(self) -> bool:
+        assert self.home.mailbox is not None
+        return not self.home.running and self.home.mailbox.is_drained()
+
+    def _gets_on(self, taken: int) -> bool:
+        assert self.home.mailbox is not None
+        return self.home.mailbox.taken != taken or self._is_drained()
+
+    def _cancel_all(self) -> None:
+        launcher.tell(alive())
+        self.guests.cancel()
+
+
+class _ToQuit:
+    """What a computicle that stays waits for."""
+
+    def call_off(self, _fiber: Fiber) -> None:
+        """Nobody has it in a list."""
+
+    def __str__(self) -> str:
+        return "being told to quit"
+
+
+# From the first packet to the last.
+
+
+def live(birth: Birth) -> int:
+    """The whole of it; the exit status."""
+    link = socket.socket(fileno=birth.link)
+    launcher.join(link)
+    lane = socket.socket(fileno=birth.lane)
+    mailbox = socket.socket(fileno=birth.mailbox)
+    settings = unpack(*_next_packet(lane))
+    name = settings["handle"].name
+    failed = False
+    try:
+        _settle_in(settings)
+        program, found = unpack(*_next_packet(lane))
+        outcome = pack(run_main(_main, (settings, program, found, lane, mailbox), {}))
+    except SystemExit as error:
+        failed = error.code not in (None, 0)
+        outcome = carry_error(error, name) if failed else pack(None)
+    except BaseException as error:
+        failed = True
+        outcome = carry_error(error, name)
+    _wind_up()
+    _say(link, ending(bytes((failed,)) + outcome.data), outcome.descriptors)
+    return int(failed)
+
+
+def _main(
+    settings: dict[str, Any], program: Any, found: dict[str, Any], lane: socket.socket, mailbox: socket.socket
+) -> Any:
+    handle = settings["handle"]
+    handle.pid = os.getpid()
+    me = here().fiber
+    scope: Any = me.kernel.run_scope
+    assert isinstance(scope, RunScope)
+    home = scope.home = Home(scope, handle.uid, handle._lane.sock, lane)
+    home.handle = handle
+    home.askers[settings["maker"]] = settings["answers"]
+    home.mailbox = Mailbox(me.kernel, scope, mailbox)
+    home.life = Life(home, settings)
+    vars(sys.modules["__main__"]).update(found)
+    return home.life.lead(program)
+
+
+def _next_packet(lane: socket.socket) -> tuple[bytes, int, Any]:
+    """Wait for it, before there is a kernel."""
+    ready = select.poll()
+    ready.register(lane, select.POLLIN)
+    buffer = bytearray(PACKET_MAX)
+    while (packet := receive_packet(lane, buffer)) is None:
+        ready.poll()
+    if not packet.data:
+        os._exit(1)  # the maker has ended before it had told what to do
+    return packet.data, 0, packet.descriptors
+
+
+def _settle_in(settings: dict[str, Any]) -> None:
+    env = settings["env"]
+    if env != dict(os.environ):
+        for name in [*os.environ]:
+            if name not in env:
+                del os.environ[name]
+        os.environ.update(env)
+    os.chdir(settings["cwd"])
+    sys.path[:] = settings["paths"]
+    sys.argv[:] = settings["argv"]
+    main = ModuleType("__main__")
+    sys.modules["__main__"] = main
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)
+        if settings["prefix"]:
+            setattr(sys, name, Prefixed(stream, settings["handle"].name))
+
+
+class Prefixed:
+    """A text stream whose lines begin with a name. Whole lines leave at once, so that several may share a terminal."""
+
+    def __init__(self, stream: Any, name: str) -> None:
+        self._stream = stream
+        self._name = name
+        self._begun = ""  # of a line that has not ended
+
+    def write(self, text: str) -> int:
+        *lines, self._begun = (self._begun + text).split("\n")
+        if lines:
+            self._stream.write("".join(f"{self._name}: {line}\n" for line in lines))
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def end(self) -> None:
+        """Let out what has no end of line."""
+        if self._begun:
+            self.write("\n")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _wind_up() -> None:
+    """What an interpreter does at its end, but for taking itself apart."""
+    for finish in (threading._shutdown, atexit._run_exitfuncs):  # type: ignore[attr-defined]
+        try:
+            finish()
+        except BaseException as error:
+            log_error(error, "at the end of a computicle")
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if isinstance(stream, Prefixed):
+                stream.end()
+            stream.flush()
+        except Exception:  # noqa: S110  # nobody reads it any more
+            pass
+
+
+def _say(link: socket.socket, data: bytes, descriptors: Any) -> None:
+    room = select.poll()
+    room.register(link, select.POLLOUT)
+    while not send_packet(link, data, descriptors):
+        room.poll()

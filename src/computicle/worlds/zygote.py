@@ -1,0 +1,331 @@
+"""Zygote: the warm process that all computicles of a program are forked from.
+
+It has one thread and no kernel, has imported what computicles need, and does
+nothing but fork, reap and tell. It is the parent of them all, whoever asked
+for them, so it alone knows how each has ended, and no process id is used
+again before it has looked.
+
+Rules:
+  1. It never waits for anybody: a packet that finds no room is one that nobody
+     reads. It outlives nobody either: when the program it belongs to ends, by
+     whatever cause, it kills all computicles and ends.
+  2. A computicle that has ended takes along those it has made, and what is left of its
+     process group.
+  3. It runs no code of the program's but the modules it was told to preload.
+     One that starts a thread is refused, since after a fork it would be missing.
+  4. Should the zygote die, the system kills the computicles (PR_SET_PDEATHSIG).
+
+Not here: what a forked child does (birth.py), who starts this (launcher.py).
+
+Sources: pidfd_open(2), prctl(2), waitid(2).
+"""
+
+import contextlib
+import gc
+import importlib
+import os
+import pickle
+import resource
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from computicle.engine.packets import PACKET_MAX, Packet, receive_packet, send_packet
+from computicle.worlds.obituary import write_end
+
+__all__ = ["Birth", "Zygote", "alive", "ending", "killing", "quitting", "said", "starting"]
+
+ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+class Birth(NamedTuple):
+    """What a new computicle is given: its descriptors."""
+
+    link: int  # to the zygote
+    mailbox: int
+    lane: int
+    out: int  # standard output and standard error; -1: closed
+    err: int
+    limit: tuple[int, int]  # of descriptors
+
+
+class World:
+    """One computicle, seen from its parent."""
+
+    def __init__(
+        self, uid: bytes, owner: bytes, pid: int, watch: int, link: socket.socket, obituary: socket.socket
+    ) -> None:
+        self.uid = uid
+        self.owner = owner
+        self.pid = pid
+        self.watch = watch  # its pidfd
+        self.link = link
+        self.obituary = obituary
+        self.outcome: Packet | None = None
+        self.why = ""  # why it was killed, if it was
+        self.grace_s = 0.0
+        self.deadline: float | None = None  # when it is killed, if it has not ended or got on until then
+
+
+# What it is asked: packets, made here so that both sides agree.
+
+
+def starting(uid: bytes, preload: tuple[str, ...]) -> bytes:
+    """Fork one. With descriptors: mailbox, lane, obituary, standard output, standard error."""
+    return b"S" + pickle.dumps((uid, preload))
+
+
+def killing(uid: bytes, why: str) -> bytes:
+    """Kill it, because of `why`."""
+    return b"K" + pickle.dumps((uid, why))
+
+
+def quitting(uid: bytes, grace_s: float) -> bytes:
+    """It is asked to quit: kill it if it neither ends nor gets on for so long."""
+    return b"Q" + pickle.dumps((uid, grace_s))
+
+
+def alive() -> bytes:
+    """From a computicle that quits: it gets on."""
+    return b"A"
+
+
+def ending(outcome: bytes) -> bytes:
+    """From a computicle that ends: what came of it. With the descriptors of that."""
+    return b"O" + outcome
+
+
+def said(packet: Packet) -> Any:
+    """What the zygote answers to `starting`: a process id, or an OSError, or an ImportError."""
+    return pickle.loads(packet.data)  # noqa: S301  # from our own zygote
+
+
+class Zygote:
+    """The process."""
+
+    def __init__(self, root: socket.socket, watch: int) -> None:
+        self._root = root
+        self._watch = watch  # the root's pidfd
+        self._worlds: dict[bytes, World] = {}
+        self._events = select.epoll()
+        self._handlers: dict[int, Callable[[], Birth | None]] = {}
+        self._buffer = bytearray(PACKET_MAX)
+        self._soft, self._hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._ended = False
+
+    def serve(self) -> Birth | None:
+        """Until the program ends: None. In each computicle that is forked, this returns what it is given."""
+        resource.setrlimit(resource.RLIMIT_NOFILE, (self._hard, self._hard))  # three for each computicle
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._freeze()
+        self._listen(self._root.fileno(), lambda: self._hear(self._root, None))
+        self._listen(self._watch, self._end)
+        while True:
+            for descriptor, _mask in self._events.poll(self._until_deadline()):
+                handler = self._handlers.get(descriptor)
+                birth = None if handler is None else handler()
+                if birth is not None:
+                    return birth
+                if self._is_over():
+                    return None
+            self._kill_late()
+
+    def _is_over(self) -> bool:
+        return self._ended
+
+    # Requests.
+
+    def _hear(self, link: socket.socket, world: World | None) -> Birth | None:
+        """Read all that has come over a link."""
+        while (packet := self._receive(link)) is not None:
+            if not packet.data:
+                if world is None:
+                    self._end()
+                else:
+                    self._events.unregister(link)  # its death will follow
+                    del self._handlers[link.fileno()]
+                return None
+            birth = self._obey(packet, world)
+            if birth is not None:
+                return birth
+        return None
+
+    def _receive(self, link: socket.socket) -> Packet | None:
+        while True:
+            try:
+                return receive_packet(link, self._buffer)
+            except OSError:  # no descriptors left for what it brought: whoever asked is told, for it is closed
+                continue
+
+    def _obey(self, packet: Packet, world: World | None) -> Birth | None:
+        kind, body = packet.data[:1], packet.data[1:]
+        if kind == b"S":
+            uid, preload = pickle.loads(body)  # noqa: S301  # from our own program
+            return self._start(uid, preload, b"" if world is None else world.uid, packet.descriptors)
+        if kind == b"K":
+            uid, why = pickle.loads(body)  # noqa: S301
+            if uid in self._worlds:
+                self._kill(self._worlds[uid], why)
+        elif kind == b"Q":
+            uid, grace_s = pickle.loads(body)  # noqa: S301
+            quitter = self._worlds.get(uid)
+            if quitter is not None and quitter.deadline is None:
+                quitter.grace_s = grace_s
+                quitter.deadline = time.monotonic() + grace_s
+        elif world is not None and kind == b"A" and world.deadline is not None:
+            world.deadline = time.monotonic() + world.grace_s
+        elif world is not None and kind == b"O":
+            world.outcome = Packet(body, packet.descriptors)
+        return None
+
+    # Birth.
+
+    def _start(self, uid: bytes, preload: tuple[str, ...], owner: bytes, descriptors: Any) -> Birth | None:
+        mailbox, lane, obituary_end, out, err = descriptors
+        obituary = socket.socket(fileno=obituary_end)
+        birth = None
+        try:
+            if any(module not in sys.modules for module in preload):
+                self._preload(preload)
+            birth = self._fork(uid, owner, obituary, (mailbox, lane, out, err))
+        except (OSError, ImportError) as error:
+            self._tell(obituary, pickle.dumps(error), ())
+            obituary.close()
+        if birth is None:
+            for descriptor in (mailbox, lane, out, err):
+                os.close(descriptor)
+        return birth
+
+    def _fork(self, uid: bytes, owner: bytes, obituary: socket.socket, given: Any) -> Birth | None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            ours.setblocking(False)
+            pid = os.fork()
+        except BaseException:
+            ours.close()
+            theirs.close()
+            raise
+        if pid == 0:
+            mailbox, lane, out, err = given
+            return Birth(theirs.detach(), mailbox, lane, out, err, (self._soft, self._hard))
+        theirs.close()
+        with contextlib.suppress(OSError):  # it does the same; whoever comes first
+            os.setpgid(pid, pid)
+        world = World(uid, owner, pid, os.pidfd_open(pid), ours, obituary)
+        self._worlds[uid] = world
+        self._listen(ours.fileno(), lambda: self._hear(ours, world))
+        self._listen(world.watch, lambda: self._bury(world))
+        self._tell(obituary, pickle.dumps(pid), ())
+        return None
+
+    def _preload(self, modules: tuple[str, ...]) -> None:
+        """Import what computicles will find there. First in a child: what starts a thread must not do it here."""
+        wanted = [name for name in modules if name not in sys.modules]
+        before = {name: os.environ.get(name) for name in ONE_THREAD}
+        for name in ONE_THREAD:
+            os.environ.setdefault(name, "1")  # read by thread pools that start when they are imported
+        try:
+            for name in wanted:
+                problem = _try_in_child(name)
+                if problem:
+                    raise ImportError(f"cannot preload {name!r}: {problem}")
+                importlib.import_module(name)
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+        self._freeze()
+
+    def _freeze(self) -> None:
+        """What is here is here to stay: computicles' collectors need not look at it, nor copy its pages."""
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+
+    # Death.
+
+    def _kill(self, world: World, why: str) -> None:
+        if not world.why:
+            world.why = why
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(world.pid, signal.SIGKILL)
+
+    def _bury(self, world: World) -> None:
+        """It has ended: reap it, tell everybody, and end what it leaves behind."""
+        if world.link.fileno() in self._handlers:
+            self._hear(world.link, world)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(world.pid, signal.SIGKILL)  # before it is reaped: until then the number is its own
+        _pid, status = os.waitpid(world.pid, 0)
+        del self._worlds[world.uid]
+        for other in [*self._worlds.values()]:
+            if other.owner == world.uid:
+                self._kill(other, "was ended with the computicle that had made it")
+        outcome = world.outcome or Packet(b"", ())
+        why = "" if outcome.data else world.why
+        self._tell(world.obituary, write_end(status, why, outcome.data or None), outcome.descriptors)
+        for descriptor in outcome.descriptors:
+            os.close(descriptor)
+        self._handlers.pop(world.link.fileno(), None)
+        del self._handlers[world.watch]
+        os.close(world.watch)
+        world.link.close()
+        world.obituary.close()
+
+    def _kill_late(self) -> None:
+        now = time.monotonic()
+        for world in self._worlds.values():
+            if world.deadline is not None and world.deadline <= now:
+                world.deadline = None
+                self._kill(world, f"was killed: it did not quit within its grace of {world.grace_s:g} s")
+
+    def _until_deadline(self) -> float | None:
+        deadlines = [world.deadline for world in self._worlds.values() if world.deadline is not None]
+        return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
+
+    def _end(self) -> None:
+        """The program has ended: so does everything."""
+        self._ended = True
+        for world in self._worlds.values():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(world.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(world.pid, signal.SIGKILL)
+        for world in self._worlds.values():
+            os.waitpid(world.pid, 0)
+
+    # Small things.
+
+    def _listen(self, descriptor: int, handler: Callable[[], Birth | None]) -> None:
+        self._handlers[descriptor] = handler
+        self._events.register(descriptor, select.EPOLLIN)
+
+    def _tell(self, obituary: socket.socket, data: bytes, descriptors: Any) -> None:
+        with contextlib.suppress(OSError):  # nobody is left who would read it
+            send_packet(obituary, data, descriptors)
+
+
+def _try_in_child(module: str) -> str:
+    """Import a module in a child of its own; what speaks against importing it here, or nothing."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        problem = ""
+        try:
+            importlib.import_module(module)
+            if len(os.listdir("/proc/self/task")) > 1:
+                problem = "it starts a thread, which would be missing in the computicles"
+        except BaseException as error:
+            problem = f"{type(error).__name__}: {error}"
+        finally:
+            os.write(writing, problem.encode()[:4096])
+            os._exit(0)
+    os.close(writing)
+    with open(reading, "rb") as file:
+        problem = file.read().decode()
+    _pid, status = os.waitpid(pid, 0)
+    return problem or ("" if status == 0 else "importing it ends the process")
