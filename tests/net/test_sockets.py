@@ -474,7 +474,7 @@ class Counting(ReadinessEngine):
             self.polls += 1
             return poll(timeout)
 
-        self._poller.register = counted_register  # type: ignore[method-assign]
+        self._poller.register = counted_register  # type: ignore[method-assign,assignment]
         self._poller.poll = counted_poll  # type: ignore[method-assign]
 
 

@@ -19,7 +19,7 @@ WORDS = """
     offload connect listen serve
 """.split()
 
-OF_WORLDS = "receive self_".split()
+OF_WORLDS = "receive self_ supervise".split()
 
 TYPES = """
     Fiber Scope Channel Semaphore Lock FiberLocal Stream Listener
@@ -27,7 +27,7 @@ TYPES = """
 """.split()
 
 
-TYPES_OF_WORLDS = "Computicle ComputicleDied RemoteError Reply".split()
+TYPES_OF_WORLDS = "Computicle ComputicleDied Down GaveUp RemoteError Reply Restart Spec Supervisor".split()
 
 ALL_WORDS = WORDS + OF_WORLDS
 ALL_TYPES = TYPES + TYPES_OF_WORLDS

@@ -155,8 +155,15 @@ class Engine(Protocol):
         """Names to addresses. May block: call it through `call`."""
         ...
 
-    def packets(self, sock: Any, label: str) -> "PacketWire":
-        """Have somebody wait at one end of a pair that leads to another process."""
+    def packets(self, sock: Any, label: str, *, level: bool = False) -> "PacketWire":
+        """Have somebody wait at one end of a pair that leads to another process.
+
+        With `level`, each time they wait without having looked whether there is something: they are told if there is.
+        """
+        ...
+
+    def sleep_on(self, wire: "PacketWire") -> bool:
+        """Wait until something happens. True: there is something to read at `wire`, which is one with `level`."""
         ...
 
     def tie(self) -> Any:

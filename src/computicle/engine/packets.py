@@ -26,13 +26,22 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from computicle.engine.op import Op
+from computicle.engine.pollers import Poller
 
 __all__ = [
+    "ANCILLARY",
     "DESCRIPTORS_MAX",
     "PACKET_MAX",
     "PEEK",
+    "RECEIVE_FLAGS",
+    "SEND_FLAGS",
+    "TRUNCATED",
     "Packet",
+    "PacketSocket",
     "PacketWire",
+    "check_room",
+    "packet_buffer",
+    "packet_of",
     "packet_pair",
     "receive_packet",
     "send_packet",
@@ -43,11 +52,12 @@ DESCRIPTORS_MAX = 250  # in one packet; the system's limit is 253 (SCM_MAX_FD)
 ROOM = 1 << 20  # bytes asked for as a socket's room; most systems grant 208 KiB, which is some 250 small packets
 
 # Plain ints: to combine flags of an enum takes a microsecond.
-_FLAGS = int(socket.MSG_DONTWAIT) | int(getattr(socket, "MSG_NOSIGNAL", 0))
-_CLOEXEC = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0)) | int(socket.MSG_DONTWAIT)
-_TRUNCATED = int(socket.MSG_CTRUNC)
+SEND_FLAGS = int(socket.MSG_DONTWAIT) | int(getattr(socket, "MSG_NOSIGNAL", 0))
+RECEIVE_FLAGS = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0)) | int(socket.MSG_DONTWAIT)
+TRUNCATED = int(socket.MSG_CTRUNC)
 PEEK = int(socket.MSG_PEEK)
-_ANCILLARY = socket.CMSG_SPACE(DESCRIPTORS_MAX * 4)
+ANCILLARY = socket.CMSG_SPACE(DESCRIPTORS_MAX * 4)
+_NO_ROOM = (errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS)
 _GONE = (errno.EPIPE, errno.ECONNRESET, errno.ECONNREFUSED, errno.ENOTCONN)
 
 
@@ -58,9 +68,26 @@ class Packet(NamedTuple):
     descriptors: Sequence[int]
 
 
-def packet_pair() -> tuple[socket.socket, socket.socket]:
+class PacketSocket(socket.socket):
+    """One end. Dropped, it is closed, and nothing is said: to let go of a handle is no mistake."""
+
+    def __init__(self, descriptor: int) -> None:
+        # The kind is given, so that the system is not asked for it.
+        super().__init__(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, descriptor)
+
+    def __del__(self) -> None:
+        self.close()
+
+    def copy(self) -> "PacketSocket":
+        """Another descriptor of the same end."""
+        return PacketSocket(os.dup(self.fileno()))
+
+
+def packet_pair() -> tuple[PacketSocket, PacketSocket]:
     """Where to send, and where it arrives. Neither waits, and neither is inherited."""
-    sending, receiving = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    sending, receiving = (
+        PacketSocket(end.detach()) for end in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    )
     sending.setblocking(False)
     receiving.setblocking(False)
     sending.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, ROOM)
@@ -76,45 +103,55 @@ def send_packet(sock: socket.socket, data: bytes, descriptors: Sequence[int] = (
     try:
         if descriptors:
             rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
-            sock.sendmsg([data], rights, _FLAGS)
+            sock.sendmsg([data], rights, SEND_FLAGS)
         else:
-            sock.send(data, _FLAGS)
-    except BlockingIOError:
-        return False
+            sock.send(data, SEND_FLAGS)
     except OSError as error:
-        if error.errno in _GONE:
-            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from None
-        if error.errno == errno.ENOBUFS:
-            return False
-        raise
+        check_room(error)
+        return False
     return True
 
 
-def receive_packet(sock: socket.socket, buffer: bytearray, flags: int = 0) -> Packet | None:
+def check_room(error: OSError) -> None:
+    """Sending has failed: return if there was no room, else raise BrokenPipeError or what it is."""
+    if error.errno in _GONE:
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from None
+    if error.errno not in _NO_ROOM:
+        raise error
+
+
+def packet_buffer() -> memoryview:
+    """For `receive_packet`. Its pages cost nothing until they are used."""
+    return memoryview(bytearray(PACKET_MAX))
+
+
+def receive_packet(sock: socket.socket, buffer: memoryview, flags: int = 0) -> Packet | None:
     """The next packet; None if there is none now.
 
     Args:
-        buffer: of PACKET_MAX bytes, overwritten.
+        buffer: a view of PACKET_MAX bytes, overwritten.
         flags: PEEK leaves it there; the descriptors are copies then.
 
     Raises:
         OSError: EMFILE: it brought more descriptors than this process may have; it is lost.
     """
     try:
-        count, rights, state, _address = sock.recvmsg_into([buffer], _ANCILLARY, flags | _CLOEXEC)
+        count, rights, state, _address = sock.recvmsg_into([buffer], ANCILLARY, flags | RECEIVE_FLAGS)
     except BlockingIOError:
         return None
     except ConnectionResetError:  # the other side was closed before it had read all that was sent to it
         return Packet(b"", ())
-    data = bytes(memoryview(buffer)[:count])
-    if not rights:
-        if state & _TRUNCATED:
-            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    return packet_of(bytes(buffer[:count]), rights, state)
+
+
+def packet_of(data: bytes, rights: Sequence[tuple[int, int, bytes]], state: int) -> Packet:
+    """What recvmsg(2) has brought. Raises as `receive_packet`."""
+    if not rights and not state & TRUNCATED:
         return Packet(data, ())
     descriptors = array.array("i")
     for _level, _kind, packed in rights:
         descriptors.frombytes(packed[: len(packed) - len(packed) % descriptors.itemsize])
-    if state & _TRUNCATED:
+    if state & TRUNCATED:
         for descriptor in descriptors:
             os.close(descriptor)
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
@@ -127,20 +164,26 @@ class PacketWire:
     __slots__ = (
         "_buffer",
         "_forget",
+        "_poller",
         "_socket",
         "closed",
         "descriptor",
         "doubtful",
         "readable",
         "reading",
+        "registered",
         "writable",
         "writing",
     )
 
-    def __init__(self, sock: socket.socket, label: str, forget: Callable[[Any], None]) -> None:
+    def __init__(
+        self, sock: socket.socket, label: str, forget: Callable[[Any], None], poller: Poller | None = None
+    ) -> None:
         self._socket = sock
+        self._poller = poller  # which reports levels; None: edges
+        self.registered = poller is None
         self._forget = forget
-        self._buffer = bytearray()
+        self._buffer = memoryview(b"")
         self.descriptor = sock.fileno()
         self.readable = True
         self.writable = False  # whoever waits for room has just found none
@@ -151,14 +194,22 @@ class PacketWire:
 
     def receive(self, flags: int) -> Packet | None:
         """The next packet, if it is there. Flags as for `receive_packet`."""
-        if not self.readable:
-            return None
         if not self._buffer:
-            self._buffer = bytearray(PACKET_MAX)
-        packet = receive_packet(self._socket, self._buffer, flags)
-        if packet is None:
-            self.readable = False
-        return packet
+            self._buffer = packet_buffer()
+        return receive_packet(self._socket, self._buffer, flags)
+
+    def heed(self) -> None:
+        """Somebody is about to wait for something to read, who may not have looked whether there is."""
+        if not self.registered:
+            assert self._poller is not None
+            self._poller.register(self.descriptor, level=True)
+            self.registered = True
+
+    def unheeded(self) -> None:
+        """There is something to read, and nobody waits: where levels are reported, that would be said for ever."""
+        if self._poller is not None:
+            self._poller.unregister(self.descriptor)
+            self.registered = False
 
     def send(self, packet: Packet) -> bool | None:
         """True once it has been sent."""

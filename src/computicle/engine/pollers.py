@@ -1,7 +1,9 @@
 """Pollers: epoll and kqueue behind one small face, edge-triggered.
 
 A descriptor is registered once, for both directions, and never touched again
-until it is closed (closing removes it, unless another process has it, too). Events are reported as (descriptor,
+until it is closed (closing removes it, unless another process has it, too).
+The exception are those that ask for levels: they are reported each time, as
+long as there is something to read. Events are reported as (descriptor,
 mask) with the masks below, whatever the system calls them.
 
 Each poller is handed the module with the system's calls, so that both can be
@@ -12,6 +14,7 @@ Not here: what to do about an event (readiness.py).
 Sources: epoll(7), kqueue(2).
 """
 
+import contextlib
 import select
 import sys
 from typing import Any, Protocol
@@ -30,7 +33,7 @@ TIMEOUT_S_MAX = 86_400.0 * 20  # epoll counts milliseconds in an int, and macOS 
 class Poller(Protocol):
     """Where descriptors are registered, and their changes come from."""
 
-    def register(self, descriptor: int) -> None: ...
+    def register(self, descriptor: int, *, level: bool = False) -> None: ...
     def unregister(self, descriptor: int) -> None: ...
     def poll(self, timeout: float | None) -> list[tuple[int, int]]: ...
     def close(self) -> None: ...
@@ -44,8 +47,8 @@ class EpollPoller:
         # PRI, because a read stops short before urgent data, however much lies behind it.
         self._interest = system.EPOLLIN | system.EPOLLOUT | system.EPOLLRDHUP | system.EPOLLPRI | system.EPOLLET
 
-    def register(self, descriptor: int) -> None:
-        self._epoll.register(descriptor, self._interest)
+    def register(self, descriptor: int, *, level: bool = False) -> None:
+        self._epoll.register(descriptor, READ if level else self._interest)
 
     def unregister(self, descriptor: int) -> None:
         self._epoll.unregister(descriptor)
@@ -66,16 +69,17 @@ class KqueuePoller:
         self._system = system
         self._kqueue = system.kqueue()
 
-    def register(self, descriptor: int) -> None:
+    def register(self, descriptor: int, *, level: bool = False) -> None:
         system = self._system
-        flags = system.KQ_EV_ADD | system.KQ_EV_CLEAR
-        filters = (system.KQ_FILTER_READ, system.KQ_FILTER_WRITE)
+        flags = system.KQ_EV_ADD if level else system.KQ_EV_ADD | system.KQ_EV_CLEAR
+        filters = (system.KQ_FILTER_READ,) if level else (system.KQ_FILTER_READ, system.KQ_FILTER_WRITE)
         self._kqueue.control([system.kevent(descriptor, filter, flags) for filter in filters], 0)
 
     def unregister(self, descriptor: int) -> None:
         system = self._system
-        filters = (system.KQ_FILTER_READ, system.KQ_FILTER_WRITE)
-        self._kqueue.control([system.kevent(descriptor, filter, system.KQ_EV_DELETE) for filter in filters], 0)
+        for filter in (system.KQ_FILTER_READ, system.KQ_FILTER_WRITE):
+            with contextlib.suppress(FileNotFoundError):  # it was registered for the other one only
+                self._kqueue.control([system.kevent(descriptor, filter, system.KQ_EV_DELETE)], 0)
 
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:
         system = self._system

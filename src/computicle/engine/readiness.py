@@ -85,7 +85,27 @@ class ReadinessEngine:
         if unsure:
             self._recover()
             self._unsure = False
-            return finished
+        else:
+            self._take_in(events)
+        return finished
+
+    def sleep_on(self, wire: PacketWire) -> bool:
+        self._asleep = True
+        if self._finished or self._unsure:  # as in poll
+            self._asleep = False
+            return False
+        self._unsure = True
+        events = self._poller.poll(None)
+        self._asleep = False
+        if len(events) == 1 and events[0][0] == wire.descriptor:
+            self._unsure = False
+            return True
+        self._take_in(events)
+        return False
+
+    def _take_in(self, events: list[tuple[int, int]]) -> None:
+        """Attempt what the events are for."""
+        finished = self._finished
         wires = self._wires
         for descriptor, mask in events:
             wire = wires.get(descriptor)
@@ -98,7 +118,9 @@ class ReadinessEngine:
             if mask & READ:
                 wire.readable = True
                 op = wire.reading
-                if op.waiter is not None and op.run():
+                if op.waiter is None:
+                    wire.unheeded()
+                elif op.run():
                     finished.append(op)
             if mask & WRITE and not wire.writable:
                 wire.writable = True
@@ -106,7 +128,6 @@ class ReadinessEngine:
                 if op.waiter is not None and op.run():
                     finished.append(op)
         self._unsure = False
-        return finished
 
     def busy(self) -> bool:
         return self.waiting > 0 or bool(self._finished)
@@ -180,9 +201,11 @@ class ReadinessEngine:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         return [address for _family, _kind, _protocol, _name, address in found]  # type: ignore[misc]
 
-    def packets(self, sock: socket.socket, label: str) -> PacketWire:
-        wire = PacketWire(sock, label, self._forget_shared)
-        self._register(wire)
+    def packets(self, sock: socket.socket, label: str, *, level: bool = False) -> PacketWire:
+        wire = PacketWire(sock, label, self._forget_shared, self._poller if level else None)
+        self._wires[wire.descriptor] = wire
+        if not level:
+            self._poller.register(wire.descriptor)
         return wire
 
     def _adopt(self, sock: socket.socket, remote: Any) -> SocketWire:
@@ -209,7 +232,7 @@ class ReadinessEngine:
 
     def _forget_shared(self, wire: PacketWire) -> None:
         """As _forget, for a socket that other processes have, too: closing would not unregister it."""
-        if not self._over:  # else all are: and in a forked child, those of the parent must not be touched
+        if wire.registered and not self._over:  # else all are: and a forked child must not touch those of its parent
             self._poller.unregister(wire.descriptor)
         self._forget(wire)
 

@@ -165,6 +165,9 @@ class SocketWire:
             raise BlockingIOError(error, "the listener's backlog is full")
         self.writable = error == 0
 
+    def unheeded(self) -> None:
+        """There is something to read, and nobody waits for it: that is remembered."""
+
     def finish_connect(self, _argument: Any) -> bool | None:
         if not self.writable:
             return None
@@ -264,6 +267,9 @@ class SocketPort:
                 wire.settle()
                 return wire
         return None
+
+    def unheeded(self) -> None:
+        """As a wire's."""
 
     def remember_path(self) -> None:
         """Note the path that it was bound to, to be removed in the end."""

@@ -16,11 +16,11 @@ import gc
 import os
 import resource
 import signal
-import socket
 import sys
 
 import cloudpickle  # noqa: F401  # here, so that no computicle has to
 
+from computicle.engine.packets import PacketSocket
 from computicle.worlds.world import live
 from computicle.worlds.zygote import Birth, Zygote
 
@@ -36,7 +36,7 @@ _prctl = ctypes.CDLL(None, use_errno=True).prctl
 
 def begin_zygote(root: int, watch: int) -> None:
     """The zygote's process: `root` leads to the program, `watch` is its pidfd. Returns in no process."""
-    zygote = Zygote(socket.socket(fileno=root), watch)
+    zygote = Zygote(PacketSocket(root), watch)
     pid = os.getpid()
     birth = zygote.serve()
     if birth is None:

@@ -46,6 +46,8 @@ BUFFERS_MAX = 1000  # beside one pickle: as many as one writev(2) takes, less a 
 HEAVY_MIN = 1 << 20  # bytes: from here on a message is made to take up the room of a full packet
 ALIGNMENT = 64  # bytes: buffers begin at multiples, as numpy and vector instructions like it
 
+_PLAIN = frozenset((int, float, str, bool, type(None)))  # neither by value nor with anything beside them
+
 _HEADS = [bytes((flags,)) for flags in range(8)]
 
 _UNTRACKED: Any = {"trackfd": False} if sys.version_info >= (3, 13) else {}  # else each map keeps a descriptor
@@ -55,6 +57,7 @@ class _Here(threading.local):
     """What is being packed and unpacked in this thread."""
 
     outgoing: "_Outgoing | None" = None
+    spare: "_Outgoing | None" = None  # one that has nothing in it, to be used again
     incoming: dict[int, int] | None = None
 
 
@@ -85,9 +88,10 @@ class Parcel(NamedTuple):
 class _Outgoing:
     """What goes along with what is being packed."""
 
-    __slots__ = ("buffers", "descriptors", "kept")
+    __slots__ = ("buffers", "descriptors", "keep", "kept")
 
     def __init__(self) -> None:
+        self.keep = self.keep_small  # bound once
         self.descriptors: list[int] = []
         self.kept: list[Any] = []
         self.buffers: list[memoryview] = []
@@ -113,21 +117,28 @@ def pack(value: Any) -> Parcel:
     Raises:
         TypeError: some part of it cannot be; which one.
     """
-    if type(value) is bytes:
+    kind = type(value)
+    if kind in _PLAIN:
+        data = pickle.dumps(value, 5)
+        return Parcel(b"\0" + data) if len(data) <= INLINE_MAX else _parcel(0, data, _Outgoing())
+    if kind is bytes:
         return _parcel(RAW, value, _Outgoing())
-    outgoing = _Outgoing()
     outer = _here.outgoing
-    _here.outgoing = outgoing
+    outgoing = _here.outgoing = _here.spare or _Outgoing()
+    _here.spare = None
     flags = 0
     try:
-        data = _dump_by_name(value, outgoing)
-        if data is None:
-            _here.outgoing = outgoing = _Outgoing()  # from the beginning
+        named = _dump_by_name(value, outgoing)
+        if named is None:
+            outgoing = _here.outgoing = _Outgoing()  # from the beginning
             flags = BY_VALUE
             data = _dump_by_value(value, outgoing)
+        else:
+            data = named
     finally:
         _here.outgoing = outer
     if not outgoing.kept and not outgoing.buffers and len(data) <= INLINE_MAX:
+        _here.spare = outgoing
         return Parcel(_HEADS[flags] + data)
     if len(outgoing.descriptors) >= DESCRIPTORS_MAX:
         raise TypeError(f"too many handles in one message: {DESCRIPTORS_MAX // 3} fit, so send them in several")
@@ -154,7 +165,7 @@ def carry_descriptors(owner: Any, descriptors: Sequence[int]) -> int:
 def _dump_by_name(value: Any, outgoing: _Outgoing) -> bytes | None:
     """As pickle has it; None if the receiver would not find what it names."""
     try:
-        data = pickle.dumps(value, 5, buffer_callback=outgoing.keep_small)
+        data = pickle.dumps(value, 5, buffer_callback=outgoing.keep)
     except Exception:
         return None
     return None if b"__main__" in data else data

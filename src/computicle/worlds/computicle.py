@@ -14,7 +14,6 @@ import errno
 import itertools
 import os
 import resource
-import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -24,6 +23,7 @@ from computicle.scheduler.arguments import checked_callable, checked_seconds, na
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.word import entering
 from computicle.worlds.codec import pack
+from computicle.worlds.contact import Contact
 from computicle.worlds.handle import Handle
 from computicle.worlds.home import home_of
 from computicle.worlds.keeper import keep
@@ -120,17 +120,19 @@ class Computicle(Handle):
             raise
 
 
+Contact.kind = Computicle
+
+
 def _start(handle: Computicle, me: Fiber, name: str, settings: dict[str, Any], preload: tuple[str, ...]) -> None:
     """Have the zygote fork it, and send it its settings."""
     home = home_of(me)
     uid = os.urandom(8)
     mail, mail_there = _with_room(packet_pair)
     lane, lane_there = _with_room(packet_pair)
-    obituary, obituary_there = _with_room(lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+    obituary_there, obituary = _with_room(packet_pair)
     handle._attach(uid, name, settings["grace"], mail, lane, obituary)
     out = err = -1
     try:
-        obituary.setblocking(False)
         out, err = _standard(1), _standard(2)
         theirs = (mail_there.fileno(), lane_there.fileno(), obituary_there.fileno(), out, err)
         launcher.ask(starting(uid, preload), theirs)

@@ -2,107 +2,54 @@
 
 Rules:
   1. Whoever has a handle talks to its computicle directly: over copies of its
-     two lanes. In one process a computicle has one handle, however often it
-     arrives.
+     two lanes.
   2. A computicle belongs to the scope it was made in. A fiber of that scope,
      its keeper, waits for its end; to wait for the computicle is to wait for
      the keeper, so its error goes the way of a fiber's.
   3. An end that was asked for is nobody's error.
   4. Handles may cross threads; only `post` may be used in helper threads.
 
-Not here: making one (making.py), what it does when asked (requests.py).
+Not here: messages, and what is known of it (contact.py), making one
+(computicle.py), what it does when asked (requests.py).
 """
 
+import math
 import os
-import socket
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
-from weakref import WeakValueDictionary
+from typing import Any, NamedTuple, Self
 
-from computicle.engine.packets import PACKET_MAX, PEEK, receive_packet
+from computicle.engine.packets import PEEK, packet_buffer, packet_pair, receive_packet, send_packet
 from computicle.scheduler.arguments import checked_timeout, name_of
-from computicle.scheduler.carrier import fiber_here
 from computicle.scheduler.deadlines import Shield
-from computicle.scheduler.errors import FiberCancelled
 from computicle.scheduler.fiber import Fiber
-from computicle.scheduler.kernel import Kernel
+from computicle.scheduler.flows import running
 from computicle.scheduler.traces import with_trace
 from computicle.scheduler.word import entering
-from computicle.worlds.codec import Parcel, carry_descriptors, pack, take_descriptors
-from computicle.worlds.errors import ComputicleDied
+from computicle.worlds.codec import Parcel, pack
+from computicle.worlds.contact import Contact
 from computicle.worlds.home import HEAD, INTRODUCED, Home, home_of
-from computicle.worlds.keeper import Keeper, keep_watch
-from computicle.worlds.lane import Lane
-from computicle.worlds.launcher import launcher
-from computicle.worlds.mailbox import MESSAGE, MESSAGES
-from computicle.worlds.obituary import End
+from computicle.worlds.mailbox import Mailbox
+from computicle.worlds.obituary import RUN_OVER
 from computicle.worlds.reply import Reply
-from computicle.worlds.requests import CALL, CANCEL, EXEC, GET, QUIT, SET
-from computicle.worlds.zygote import killing, quitting
+from computicle.worlds.requests import CALL, CANCEL, EXEC, GET, SET
 
-__all__ = ["Handle"]
-
-_known: "WeakValueDictionary[bytes, Handle]" = WeakValueDictionary()  # of this process, by uid
-NOTICE_S = 0.25  # how long the news of a death may take, once its mailbox is gone
+__all__ = ["Down", "Handle", "open_mailbox", "own_handle"]
 
 
-class Handle:
-    """What all handles can do; Computicle adds the making."""
+class Down(NamedTuple):
+    """The message that a monitor puts into the mailbox: a computicle has ended.
 
-    name: str
-    pid: int
+    `error` is None if it ended well or was asked to, else what wait() would raise.
+    """
 
-    def _attach(
-        self,
-        uid: bytes,
-        name: str,
-        grace_s: float,
-        mail: socket.socket,
-        lane: socket.socket,
-        obituary: socket.socket,
-        pid: int = 0,
-    ) -> None:
-        self.uid = uid
-        self.name = name
-        self.pid = pid
-        self.grace_s = grace_s
-        self.obituary = obituary
-        self.end: End | None = None  # once it is known
-        self.asked_to_end = False
-        self.keepers: dict[Kernel, Keeper] = {}
-        self._mail = Lane(mail, f"the mailbox of {name!r}")
-        self._lane = Lane(lane, f"requests to {name!r}")
-        self._introduced: set[bytes] = set()  # the homes that it knows the lane of
-        self._left_behind = False  # by a fork
-        _known[uid] = self
+    computicle: "Handle"
+    error: BaseException | None
 
-    # Messages.
 
-    def post(self, message: Any) -> None:
-        """Put a message into its mailbox. Waits while that is full. Any thread, helper threads too.
-
-        Raises:
-            ComputicleDied: it has ended, or is quitting.
-            TypeError: some part of the message cannot be carried; which one.
-        """
-        self._check_alive()
-        try:
-            self._mail.send(MESSAGE, pack(message))
-        except BrokenPipeError:
-            self._raise_gone()
-
-    def post_many(self, messages: Iterable[Any]) -> None:
-        """Post several at once, in order: they travel together, which is much faster. Waits as `post` does."""
-        self._check_alive()
-        together = [*messages]
-        if together:
-            try:
-                self._mail.send(MESSAGES, pack(together))
-            except BrokenPipeError:
-                self._raise_gone()
+class Handle(Contact):
+    """What one can do with a computicle; the class Computicle adds the making."""
 
     # Code.
 
@@ -158,26 +105,6 @@ class Handle:
 
     # Ends.
 
-    def quit(self, drain: bool = True) -> None:  # part of the contract
-        """Ask it to end. Never waits.
-
-        It takes no more messages, handles those it has accepted (unless
-        `drain` is false), then cancels its fibers, runs on_exit, and ends. It is
-        killed if it does not get on for its `grace`.
-        """
-        if self.end is None:
-            self._check_process()
-            self.asked_to_end = True
-            launcher.tell(quitting(self.uid, self.grace_s))
-            self._lane.push(HEAD.pack(QUIT, 0, b""), pack(drain))
-
-    def kill(self) -> None:
-        """End it at once, without asking. Never waits."""
-        if self.end is None:
-            self._check_process()
-            self.asked_to_end = True
-            launcher.tell(killing(self.uid, "was killed"))
-
     def wait(self, timeout: float | None = None) -> Any:
         """Wait until it has ended.
 
@@ -210,7 +137,7 @@ class Handle:
         """True until it has ended. Never waits."""
         if self.end is None:
             self._check_process()
-            packet = receive_packet(self.obituary, bytearray(PACKET_MAX), PEEK)
+            packet = receive_packet(self.obituary, packet_buffer(), PEEK)
             if packet is None:
                 return True
             for descriptor in packet.descriptors:
@@ -230,6 +157,36 @@ class Handle:
             with Shield():
                 self._await_end(entering(), None)
 
+    # Who else is told.
+
+    def monitor(self) -> None:
+        """Have a message, a Down, put into this computicle's own mailbox when that one has ended. Never waits."""
+        self._check_process()
+        me = running()
+        own_handle(me)
+        home = home_of(me)
+        assert home.mailbox is not None
+        if self.end is not None:
+            home.mailbox.put([Down(self, self.end.error)])
+        else:
+            self.keeper(me).monitors[home] = lambda end: Down(self, end.error)
+
+    def link(self) -> None:
+        """Tie its life to this one's: when either ends with an error, or is killed, the other ends, too.
+
+        In this computicle that error is its run's, as if a fiber had raised it. Waits until that one knows.
+        """
+        me = entering()
+        self._link_here(me)
+        self.call(_link_back, own_handle(me))
+
+    def _link_here(self, me: Fiber) -> None:
+        if self.end is not None:
+            raise self.gone()
+        home = home_of(me)
+        keeper = self.keeper(me)
+        keeper.linked[home] = None
+
     # For select.
 
     def take(self) -> Any:
@@ -247,54 +204,6 @@ class Handle:
         return home_of(me).mailbox
 
     # Helpers.
-
-    def __reduce__(self) -> Any:
-        self._check_process()
-        place = carry_descriptors(self, [self._mail.sock.fileno(), self._lane.sock.fileno(), self.obituary.fileno()])
-        return _arrive, (type(self), self.uid, self.name, self.pid, self.grace_s, place)
-
-    def __repr__(self) -> str:
-        state = "ended" if self.end is not None else f"pid {self.pid}"
-        return f"<Computicle {self.name!r}, {state}>"
-
-    def __del__(self, _ending: Callable[[], bool] = sys.is_finalizing) -> None:
-        if not _ending() and hasattr(self, "_left_behind"):
-            self.detach()
-
-    def detach(self) -> None:
-        """Close this process's ends."""
-        self._mail.close()
-        self._lane.close()
-        self.obituary.close()
-
-    def ended(self, end: End) -> None:
-        """It is known how it has ended."""
-        if self.end is None:
-            self.end = end
-
-    def gone(self) -> ComputicleDied:
-        """What callers are told who wait for something else than its end."""
-        assert self.end is not None
-        if isinstance(self.end.error, ComputicleDied):
-            return ComputicleDied(self.name, self.end.error.how)
-        return ComputicleDied(self.name, "has ended" if self.end.error is None else f"failed: {self.end.error!r}")
-
-    def keeper(self, me: Fiber) -> Keeper:
-        """Who watches it for this thread."""
-        keeper = self.keepers.get(me.kernel)
-        return keep_watch(self, me.kernel.base) if keeper is None else keeper
-
-    def _await_end(self, me: Fiber, timeout: float | None) -> None:
-        keeper = self.keeper(me)
-        me.kernel.engine.waiting += 1
-        try:
-            keeper.fiber.join(timeout)
-        except FiberCancelled:
-            pass
-        finally:
-            me.kernel.engine.waiting -= 1
-        if self.end is None:
-            self.ended(End(None, ComputicleDied(self.name, "was left before it had ended")))
 
     def _request(self, kind: int, content: Any, what: str) -> Reply:
         parcel = pack(content)
@@ -324,55 +233,38 @@ class Handle:
         if self.end is None:
             self._lane.push(HEAD.pack(CANCEL, number, home.uid), Parcel(b""))
 
-    def _check_process(self) -> None:
-        if self._left_behind:
-            raise RuntimeError(
-                f"the handle of computicle {self.name!r} was left behind by a fork: it works in the parent"
-            )
 
-    def _check_alive(self) -> None:
-        if self.end is not None:
-            raise self.gone()
-        if self._left_behind or self.asked_to_end:
-            self._check_process()
-            raise ComputicleDied(self.name, "was asked to end: it takes nothing more")
-
-    def _raise_gone(self) -> None:
-        me = fiber_here()
-        if me is not None and self.end is None:
-            try:
-                self._await_end(me, NOTICE_S)
-            except TimeoutError:
-                self.asked_to_end = True  # by somebody else
-            except Exception:  # noqa: S110  # its error, which is kept
-                pass
-        if self.end is not None:
-            raise self.gone()
-        raise ComputicleDied(self.name, "is quitting, or has just ended: it takes nothing more")
+def _link_back(other: Handle) -> None:
+    """The other half of a link, run there."""
+    other._link_here(running())
 
 
-def _leave_behind() -> None:
-    """In a forked child: handles are the parent's. Their ends are closed here."""
-    for handle in [*_known.values()]:
-        handle._left_behind = True
-        handle.detach()
-    _known.clear()
+def own_handle(me: Fiber) -> Contact:
+    """The handle of the computicle that `me` lives in."""
+    home = home_of(me)
+    if home.handle is None:
+        open_mailbox(me, home)
+    assert home.handle is not None
+    return home.handle
 
 
-os.register_at_fork(after_in_child=_leave_behind)
+def open_mailbox(me: Fiber, home: Home) -> Mailbox:
+    """In the main program: have messages arrive."""
+    mail, mail_here = packet_pair()
+    obituary_here, obituary = packet_pair()
+    handle = Contact.kind.__new__(Contact.kind)
+    handle._attach(home.uid, "main", math.inf, mail, home.lane.sock.copy(), obituary, os.getpid())
+    home.handle = handle
+    home.mailbox = Mailbox(me.kernel, home.scope, mail_here)
+
+    def end() -> None:
+        send_packet(obituary_here, RUN_OVER)
+        obituary_here.close()
+
+    home.closing.append(end)
+    return home.mailbox
 
 
 def _own_handle(me: Fiber) -> Any:
     scope: Any = me.kernel.run_scope or me.kernel.base
     return None if scope.home is None else scope.home.handle
-
-
-def _arrive(kind: type[Handle], uid: bytes, name: str, pid: int, grace_s: float, place: int) -> Handle:
-    """As it is unpacked."""
-    known = _known.get(uid)
-    if known is not None:
-        return known
-    handle = kind.__new__(kind)
-    mail, lane, obituary = (socket.socket(fileno=descriptor) for descriptor in take_descriptors(place, 3))
-    handle._attach(uid, name, grace_s, mail, lane, obituary, pid)
-    return handle

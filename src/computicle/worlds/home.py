@@ -16,13 +16,12 @@ Not here: what requests do (requests.py), what handles send (handle.py).
 
 import os
 import select
-import socket
 import struct
 from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from computicle.engine.packets import Packet, packet_pair
+from computicle.engine.packets import Packet, PacketSocket, packet_pair
 from computicle.scheduler.attendants import Attendant, attend, attendants_of, await_op
 from computicle.scheduler.carrier import here
 from computicle.scheduler.fiber import Fiber
@@ -35,7 +34,7 @@ from computicle.worlds.mailbox import Mailbox
 from computicle.worlds.reply import Reply
 
 if TYPE_CHECKING:
-    from computicle.worlds.handle import Handle
+    from computicle.worlds.contact import Contact
 
 __all__ = ["ANSWER", "FAILURE", "HEAD", "STAYS", "Home", "home_of", "use_requests"]
 
@@ -57,15 +56,14 @@ def use_requests(table: dict[int, Callable[["Home", int, bytes, Packet], None]])
 class Home:
     """Where answers arrive, and what is asked for."""
 
-    def __init__(
-        self, scope: RunScope | BaseScope, uid: bytes, sending: socket.socket, receiving: socket.socket
-    ) -> None:
+    def __init__(self, scope: RunScope | BaseScope, uid: bytes, sending: PacketSocket, receiving: PacketSocket) -> None:
         self.uid = uid
         self.scope = scope
         self.kernel = scope.kernel
         self.lane = Lane(sending, "answers")  # of which others get copies
         self.mailbox: Mailbox | None = None
-        self.handle: Handle | None = None  # to itself
+        self.handle: Contact | None = None  # to itself
+        self.hands_over = False  # it has an on_message, which gets all messages
         self.life: Any = None  # in a computicle: what goes on in it (world.py)
         self.askers: dict[bytes, Lane] = {}  # to those who have asked for something
         self.running: dict[tuple[bytes, int], Fiber] = {}  # requests that take time, by asker and number
@@ -155,10 +153,12 @@ class Home:
             if _is_gone(lane.sock):
                 lane.close()
                 del self.askers[known]
-        self.askers[who] = Lane(socket.socket(fileno=descriptor), "answers")
+        self.askers[who] = Lane(PacketSocket(descriptor), "answers")
 
     def _close(self) -> None:
         self.scope.home = None
+        for close in self.closing:
+            close()
         self._wire.close()
         self._receiving.close()
         self.lane.close()
@@ -166,8 +166,8 @@ class Home:
             lane.close()
         if self.mailbox is not None:
             self.mailbox.close()
-        for close in self.closing:
-            close()
+        if self.handle is not None:
+            self.handle.detach()
 
 
 def home_of(me: Fiber) -> Home:
@@ -179,7 +179,7 @@ def home_of(me: Fiber) -> Home:
     return scope.home  # type: ignore[no-any-return]
 
 
-def _is_gone(sock: socket.socket) -> bool:
+def _is_gone(sock: PacketSocket) -> bool:
     """True if nobody receives at the other end any more."""
     look = select.poll()
     look.register(sock, 0)

@@ -10,7 +10,8 @@ Rules:
 Not here: how it is known that one has ended (obituary.py).
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from computicle.engine.packets import PEEK
 from computicle.scheduler.attendants import Attendant, attend, attendants_of, await_op
@@ -22,7 +23,7 @@ from computicle.scheduler.scope import Scope
 from computicle.worlds.obituary import End, read_end
 
 if TYPE_CHECKING:
-    from computicle.worlds.handle import Handle
+    from computicle.worlds.contact import Contact
     from computicle.worlds.home import Home
 
 __all__ = ["Keeper", "keep", "keep_watch"]
@@ -31,13 +32,15 @@ __all__ = ["Keeper", "keep", "keep_watch"]
 class Keeper(Attendant):
     """The one in the scope that a computicle belongs to, or one that only watches."""
 
-    __slots__ = ("_handle", "_owning", "homes")
+    __slots__ = ("_handle", "_owning", "homes", "linked", "monitors")
 
-    def __init__(self, scope: Scope, handle: "Handle", *, owning: bool, lasting: bool) -> None:
+    def __init__(self, scope: Scope, handle: "Contact", *, owning: bool, lasting: bool) -> None:
         super().__init__(attendants_of(scope), self._work, lasting=lasting)
         self._handle = handle
         self._owning = owning
         self.homes: set[Home] = set()  # where answers from it are waited for
+        self.monitors: dict[Home, Callable[[End], Any]] = {}  # whose mailboxes are told, with what
+        self.linked: dict[Home, None] = {}  # whose lives are tied to its life
 
     def dismiss(self) -> None:
         if self._owning:
@@ -82,21 +85,27 @@ class Keeper(Attendant):
         for home in self.homes:
             home.staying.pop(handle.uid, None)
             home.give_up(handle.uid, handle.gone())
+        for home, message in self.monitors.items():
+            if home.mailbox is not None:
+                home.mailbox.put([message(end)])
+        if end.error is not None:
+            for home in self.linked:
+                home.scope.failed(self.fiber, handle.gone())
         if self._owning and end.error is not None and not handle.asked_to_end and not self.fiber.is_awaited():
             raise end.error
 
 
-def keep(handle: "Handle", scope: Scope, *, lasting: bool) -> Keeper:
+def keep(handle: "Contact", scope: Scope, *, lasting: bool) -> Keeper:
     """Have `handle`'s computicle belong to `scope`."""
     return _begin(handle, scope, owning=True, lasting=lasting)
 
 
-def keep_watch(handle: "Handle", scope: Scope) -> Keeper:
+def keep_watch(handle: "Contact", scope: Scope) -> Keeper:
     """Only watch it, for what lives in `scope`."""
     return _begin(handle, scope, owning=False, lasting=True)
 
 
-def _begin(handle: "Handle", scope: Scope, *, owning: bool, lasting: bool) -> Keeper:
+def _begin(handle: "Contact", scope: Scope, *, owning: bool, lasting: bool) -> Keeper:
     keeper = Keeper(scope, handle, owning=owning, lasting=lasting)
     kernel: Kernel = scope.kernel
     handle.keepers[kernel] = keeper

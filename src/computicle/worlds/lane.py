@@ -16,11 +16,10 @@ Not here: what is said (home.py, handle.py), how packets travel (engine/packets.
 
 import os
 import select
-import socket
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from computicle.engine.packets import Packet, PacketWire, send_packet
+from computicle.engine.packets import SEND_FLAGS, Packet, PacketSocket, PacketWire, check_room, send_packet
 from computicle.scheduler.attendants import Attendant, attend, attendants_of
 from computicle.scheduler.carrier import fiber_here
 from computicle.scheduler.fiber import Fiber
@@ -37,10 +36,11 @@ __all__ = ["Lane"]
 class Lane:
     """The sending end of one."""
 
-    __slots__ = ("__weakref__", "_crowds", "_label", "_late", "sock")
+    __slots__ = ("__weakref__", "_crowds", "_label", "_late", "_send", "sock")
 
-    def __init__(self, sock: socket.socket, label: str) -> None:
+    def __init__(self, sock: PacketSocket, label: str) -> None:
         self.sock = sock
+        self._send = sock.send
         self._label = label
         self._crowds: dict[Kernel, _Crowd] = {}  # of each thread whose fibers wait for room
         self._late: deque[Packet] = deque()  # pushed, and not gone yet
@@ -51,23 +51,30 @@ class Lane:
         Raises:
             BrokenPipeError: nobody will receive it.
         """
+        data, descriptors, own, _kept = parcel
         try:
-            data = head + parcel.data
             me = fiber_here()
-            if me is not None and me.credit <= 0:
-                look_around(me)
-            alone = me is None or me.kernel not in self._crowds
-            if alone and send_packet(self.sock, data, parcel.descriptors):
-                if me is not None:
-                    me.credit -= 1
-                return
-            packet = Packet(data, parcel.descriptors)
+            if me is not None:
+                if me.credit <= 0:
+                    look_around(me)
+                me.credit -= 1
+            if not self._crowds or me is None or me.kernel not in self._crowds:
+                if descriptors:
+                    if send_packet(self.sock, head + data, descriptors):
+                        return
+                else:  # send_packet, written out (bench/messages.py)
+                    try:
+                        self._send(head + data, SEND_FLAGS)
+                        return
+                    except OSError as error:
+                        check_room(error)
+            packet = Packet(head + data, descriptors)
             if me is None:
                 self._send_blocking(packet)
             else:
                 self._send_later(me, packet)
         finally:
-            if parcel.own:
+            if own:
                 parcel.close()
 
     def push(self, head: bytes, parcel: Parcel) -> None:
@@ -87,7 +94,7 @@ class Lane:
         if len(self._late) == 1:
             me = fiber_here()
             assert me is not None
-            attend(me.kernel.base, Pusher(self, me), f"sender of {self._label}")
+            attend(me.kernel.run_scope or me.kernel.base, Pusher(self, me), f"sender of {self._label}")
 
     def __reduce__(self) -> Any:
         return _arrive, (self._label, carry_descriptors(self, [self.sock.fileno()]))
@@ -151,7 +158,7 @@ class Pusher(Attendant):
     __slots__ = ("_lane",)
 
     def __init__(self, lane: Lane, me: Fiber) -> None:
-        super().__init__(attendants_of(me.kernel.base), self._work, lasting=False)
+        super().__init__(attendants_of(me.kernel.run_scope or me.kernel.base), self._work, lasting=False)
         self._lane = lane
 
     def _work(self) -> None:
@@ -161,7 +168,7 @@ class Pusher(Attendant):
 def _arrive(label: str, place: int) -> Lane:
     """As it is unpacked."""
     (descriptor,) = take_descriptors(place, 1)
-    return Lane(socket.socket(fileno=descriptor), label)
+    return Lane(PacketSocket(descriptor), label)
 
 
 def _close_all(packet: Packet) -> None:

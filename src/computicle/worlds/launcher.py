@@ -16,13 +16,12 @@ Not here: what the zygote does (zygote.py).
 import atexit
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Sequence
 
-from computicle.engine.packets import packet_pair
+from computicle.engine.packets import PacketSocket, packet_pair
 from computicle.worlds.codec import Parcel
 from computicle.worlds.lane import Lane
 
@@ -63,7 +62,7 @@ class Launcher:
         if self._lane is not None:
             self._lane.push(request, Parcel(b""))
 
-    def join(self, link: socket.socket) -> None:
+    def join(self, link: PacketSocket) -> None:
         """In a computicle: this is the way."""
         self._lane = Lane(link, "the zygote")
 

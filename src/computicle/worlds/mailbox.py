@@ -17,12 +17,23 @@ Not here: handlers (hooks.py), senders (lane.py).
 import socket
 from collections import deque
 from collections.abc import Iterable
+from pickle import loads
 from typing import Any
 
-from computicle.engine.packets import PEEK, Packet
+from computicle.engine.packets import (
+    ANCILLARY,
+    PEEK,
+    RECEIVE_FLAGS,
+    TRUNCATED,
+    Packet,
+    PacketSocket,
+    packet_buffer,
+    packet_of,
+)
 from computicle.scheduler.attendants import Attendant, attend, attendants_of
 from computicle.scheduler.carrier import here
 from computicle.scheduler.fiber import Fiber
+from computicle.scheduler.inplace import sleep_in_place
 from computicle.scheduler.kernel import Kernel
 from computicle.scheduler.line import Line, Taken
 from computicle.scheduler.park import park, wake
@@ -34,33 +45,59 @@ __all__ = ["MESSAGE", "MESSAGES", "Mailbox"]
 
 MESSAGE = b"M"  # one message follows
 MESSAGES = b"B"  # a list of them
+UNASKED = 8  # after one that slept: most likely nothing has come since, and to find that takes a system call
 TAKERS_MAX = 64  # who have taken something: from here on those that have ended are forgotten
 
 
 class Mailbox:
     """The receiving end."""
 
-    def __init__(self, kernel: Kernel, scope: Scope, sock: socket.socket) -> None:
+    def __init__(self, kernel: Kernel, scope: Scope, sock: PacketSocket) -> None:
         self._kernel = kernel
         self._scope = scope
         self._socket = sock
-        self._wire = kernel.engine.packets(sock, "a message")
+        self._receive = sock.recvmsg_into
+        self._view = packet_buffer()
+        self._into = [self._view]
+        self._wire = kernel.engine.packets(sock, "a message", level=True)
         self._backlog: deque[Any] = deque()  # of a packet that brought several, or put here
         self._line = Line("a message")
         self._reader: Fiber | None = None  # waits for the socket
-        self._takers: dict[Fiber, None] = {}  # have taken a message, and not come back for the next one
+        self._taker: Fiber | None = None  # has taken a message, and not come back for the next one
+        self._takers: dict[Fiber, None] = {}  # the others who have
         self.taken = 0  # how many messages have been, so far
+        self._unasked = 0  # waits that begin without a look whether there is something
         self._shut = False
         self._ended = False  # nothing more comes out of the socket
 
     def receive(self, me: Fiber, timeout: float | None) -> Any:
         """The next message. Waits for it. Raises TimeoutError."""
-        self._takers.pop(me, None)
         me.credit -= 1
+        if self._taker is me:
+            self._taker = None
+        elif self._takers:
+            self._takers.pop(me, None)
         if self._reader is None and not self._backlog and not self._ended:
-            packet = self._wire.receive(0)
+            packet = None
+            if self._unasked > 0:
+                self._unasked -= 1
+            else:
+                # PacketWire.receive and unpack, written out for plain messages (bench/messages.py).
+                try:
+                    count, rights, state, _address = self._receive(self._into, ANCILLARY, RECEIVE_FLAGS)
+                except BlockingIOError:
+                    pass
+                else:
+                    view = self._view
+                    if not rights and not state & TRUNCATED and view[0] == MESSAGE[0] and not view[1]:
+                        self._took(me)
+                        return loads(view[2:count])  # noqa: S301  # from another computicle of ours
+                    packet = packet_of(bytes(view[:count]), rights, state)
             if packet is None:
                 packet = self._wait(me, timeout)
+            if packet is not None and packet.data[:1] == MESSAGE and not self._backlog:
+                self._took(me)
+                return unpack(packet.data, 1, packet.descriptors)
             self._open(packet)
         if self._backlog:
             message = self._backlog.popleft()
@@ -77,7 +114,7 @@ class Mailbox:
     def take(self) -> Taken | None:
         """For select: a message, if there is one now."""
         me = here().fiber
-        self._takers.pop(me, None)
+        self._came_back(me)
         if self._reader is None and not self._backlog and not self._ended:
             packet = self._wire.receive(0)
             if packet is not None:
@@ -108,18 +145,18 @@ class Mailbox:
 
     def is_drained(self) -> bool:
         """By rule 3."""
-        if not self._shut or self._backlog or any(not fiber.done for fiber in self._takers):
+        takers = self._takers if self._taker is None else (self._taker, *self._takers)
+        if not self._shut or self._backlog or any(not fiber.done for fiber in takers):
             return False
         if not self._ended:
             packet = self._wire.receive(PEEK)
             if packet is None or packet.data:
-                self._wire.readable = True
                 return False
         return True
 
     def forget(self, me: Fiber) -> None:
         """It will take no more, though it goes on."""
-        self._takers.pop(me, None)
+        self._came_back(me)
 
     def close(self) -> None:
         """The end: who posts is told."""
@@ -128,10 +165,18 @@ class Mailbox:
 
     def _wait(self, me: Fiber, timeout: float | None) -> Packet | None:
         """The next packet; None if something has been put into the backlog."""
-        op = self._wire.reading
+        wire = self._wire
+        wire.heed()
+        if timeout is None and sleep_in_place(me, wire):
+            packet: Packet | None = wire.receive(0)
+            if packet is not None:
+                self._unasked = self._unasked or UNASKED
+                return packet
+        self._unasked = 0
+        op = wire.reading
         expiry = None if timeout is None else Expiry(me, op, timeout)
         self._reader = me
-        op.attempt = self._wire.receive
+        op.attempt = wire.receive
         op.argument = 0
         op.waiter = me
         me.why = op
@@ -163,8 +208,16 @@ class Mailbox:
             self._backlog.popleft()
             self._took(woken[0])
 
+    def _came_back(self, me: Fiber) -> None:
+        if self._taker is me:
+            self._taker = None
+        self._takers.pop(me, None)
+
     def _took(self, me: Fiber) -> None:
         self.taken += 1
+        if self._taker is None:
+            self._taker = me
+            return
         self._takers[me] = None
         if len(self._takers) > TAKERS_MAX:
             self._takers = {fiber: None for fiber in self._takers if not fiber.done}
@@ -183,6 +236,7 @@ class Mailbox:
             while self._line.fibers and not self._ended:
                 packet = self._wire.receive(0)
                 if packet is None:
+                    self._wire.heed()
                     packet = me.kernel.finish_op(me, self._wire.reading, self._wire.receive, 0)
                 self._open(packet)
                 self._serve()

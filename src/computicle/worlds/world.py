@@ -17,14 +17,13 @@ import contextlib
 import io
 import os
 import select
-import socket
 import sys
 import threading
 from functools import partial
 from types import ModuleType
 from typing import Any
 
-from computicle.engine.packets import PACKET_MAX, receive_packet, send_packet
+from computicle.engine.packets import PacketSocket, packet_buffer, receive_packet, send_packet
 from computicle.scheduler.attendants import Attendant, attend, attendants_of
 from computicle.scheduler.carrier import here
 from computicle.scheduler.fiber import Fiber
@@ -119,11 +118,8 @@ class Life:
         for name, work in (("on_message", self._hand_over), ("on_idle", self._tell_idle)):
             if name not in self._hooked and callable(self._namespace.get(name)):
                 self._hooked.add(name)
+                self.home.hands_over = "on_message" in self._hooked
                 attend(self._own, Attendant(attendants_of(self._own), work, lasting=True), name)
-
-    def has_on_message(self) -> bool:
-        """True if messages are handed over."""
-        return "on_message" in self._hooked
 
     @calls_out
     def _hand_over(self) -> None:
@@ -209,10 +205,10 @@ class _ToQuit:
 
 def live(birth: Birth) -> int:
     """The whole of it; the exit status."""
-    link = socket.socket(fileno=birth.link)
+    link = PacketSocket(birth.link)
     launcher.join(link)
-    lane = socket.socket(fileno=birth.lane)
-    mailbox = socket.socket(fileno=birth.mailbox)
+    lane = PacketSocket(birth.lane)
+    mailbox = PacketSocket(birth.mailbox)
     settings = unpack(*_next_packet(lane))
     name = settings["handle"].name
     failed = False
@@ -232,7 +228,7 @@ def live(birth: Birth) -> int:
 
 
 def _main(
-    settings: dict[str, Any], program: Any, found: dict[str, Any], lane: socket.socket, mailbox: socket.socket
+    settings: dict[str, Any], program: Any, found: dict[str, Any], lane: PacketSocket, mailbox: PacketSocket
 ) -> Any:
     handle = settings["handle"]
     handle.pid = os.getpid()
@@ -248,11 +244,11 @@ def _main(
     return home.life.lead(program)
 
 
-def _next_packet(lane: socket.socket) -> tuple[bytes, int, Any]:
+def _next_packet(lane: PacketSocket) -> tuple[bytes, int, Any]:
     """Wait for it, before there is a kernel."""
     ready = select.poll()
     ready.register(lane, select.POLLIN)
-    buffer = bytearray(PACKET_MAX)
+    buffer = packet_buffer()
     while (packet := receive_packet(lane, buffer)) is None:
         ready.poll()
     if not packet.data:
@@ -322,7 +318,7 @@ def _wind_up() -> None:
             pass
 
 
-def _say(link: socket.socket, data: bytes, descriptors: Any) -> None:
+def _say(link: PacketSocket, data: bytes, descriptors: Any) -> None:
     room = select.poll()
     room.register(link, select.POLLOUT)
     while not send_packet(link, data, descriptors):

@@ -28,13 +28,12 @@ import pickle
 import resource
 import select
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from computicle.engine.packets import PACKET_MAX, Packet, receive_packet, send_packet
+from computicle.engine.packets import Packet, PacketSocket, packet_buffer, packet_pair, receive_packet, send_packet
 from computicle.worlds.obituary import write_end
 
 __all__ = ["Birth", "Zygote", "alive", "ending", "killing", "quitting", "said", "starting"]
@@ -57,7 +56,7 @@ class World:
     """One computicle, seen from its parent."""
 
     def __init__(
-        self, uid: bytes, owner: bytes, pid: int, watch: int, link: socket.socket, obituary: socket.socket
+        self, uid: bytes, owner: bytes, pid: int, watch: int, link: PacketSocket, obituary: PacketSocket
     ) -> None:
         self.uid = uid
         self.owner = owner
@@ -107,13 +106,13 @@ def said(packet: Packet) -> Any:
 class Zygote:
     """The process."""
 
-    def __init__(self, root: socket.socket, watch: int) -> None:
+    def __init__(self, root: PacketSocket, watch: int) -> None:
         self._root = root
         self._watch = watch  # the root's pidfd
         self._worlds: dict[bytes, World] = {}
         self._events = select.epoll()
         self._handlers: dict[int, Callable[[], Birth | None]] = {}
-        self._buffer = bytearray(PACKET_MAX)
+        self._buffer = packet_buffer()
         self._soft, self._hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._ended = False
 
@@ -139,7 +138,7 @@ class Zygote:
 
     # Requests.
 
-    def _hear(self, link: socket.socket, world: World | None) -> Birth | None:
+    def _hear(self, link: PacketSocket, world: World | None) -> Birth | None:
         """Read all that has come over a link."""
         while (packet := self._receive(link)) is not None:
             if not packet.data:
@@ -154,7 +153,7 @@ class Zygote:
                 return birth
         return None
 
-    def _receive(self, link: socket.socket) -> Packet | None:
+    def _receive(self, link: PacketSocket) -> Packet | None:
         while True:
             try:
                 return receive_packet(link, self._buffer)
@@ -186,7 +185,7 @@ class Zygote:
 
     def _start(self, uid: bytes, preload: tuple[str, ...], owner: bytes, descriptors: Any) -> Birth | None:
         mailbox, lane, obituary_end, out, err = descriptors
-        obituary = socket.socket(fileno=obituary_end)
+        obituary = PacketSocket(obituary_end)
         birth = None
         try:
             if any(module not in sys.modules for module in preload):
@@ -200,10 +199,9 @@ class Zygote:
                 os.close(descriptor)
         return birth
 
-    def _fork(self, uid: bytes, owner: bytes, obituary: socket.socket, given: Any) -> Birth | None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    def _fork(self, uid: bytes, owner: bytes, obituary: PacketSocket, given: Any) -> Birth | None:
+        theirs, ours = packet_pair()
         try:
-            ours.setblocking(False)
             pid = os.fork()
         except BaseException:
             ours.close()
@@ -304,7 +302,7 @@ class Zygote:
         self._handlers[descriptor] = handler
         self._events.register(descriptor, select.EPOLLIN)
 
-    def _tell(self, obituary: socket.socket, data: bytes, descriptors: Any) -> None:
+    def _tell(self, obituary: PacketSocket, data: bytes, descriptors: Any) -> None:
         with contextlib.suppress(OSError):  # nobody is left who would read it
             send_packet(obituary, data, descriptors)
 

@@ -1,0 +1,232 @@
+"""Contact: what connects this process with one computicle: its lanes, its obituary, and what is known of it.
+
+Rules:
+  1. In one process there is one for a computicle, however often its handle
+     arrives.
+  2. Its end is watched for by one fiber of each thread that asks for it: the
+     keeper. What is known once is known to all.
+  3. Dropped, it closes this process's ends, and nobody else's.
+
+Not here: what one can do with it (handle.py).
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+from weakref import WeakValueDictionary
+
+from computicle.engine.packets import PacketSocket, packet_pair
+from computicle.scheduler.carrier import fiber_here
+from computicle.scheduler.errors import FiberCancelled
+from computicle.scheduler.fiber import Fiber
+from computicle.scheduler.kernel import Kernel
+from computicle.worlds.codec import carry_descriptors, pack, take_descriptors
+from computicle.worlds.errors import ComputicleDied
+from computicle.worlds.home import HEAD
+from computicle.worlds.keeper import Keeper, keep_watch
+from computicle.worlds.lane import Lane
+from computicle.worlds.launcher import launcher
+from computicle.worlds.mailbox import MESSAGE, MESSAGES
+from computicle.worlds.obituary import End
+from computicle.worlds.requests import QUIT
+from computicle.worlds.zygote import killing, quitting
+
+__all__ = ["Contact"]
+
+_known: "WeakValueDictionary[bytes, Contact]" = WeakValueDictionary()  # of this process, by uid
+NOTICE_S = 0.25  # how long the news of a death may take, once its mailbox is gone
+
+
+class Contact:
+    """The ends of a computicle's lanes that this process has, and what it knows of it."""
+
+    kind: "ClassVar[type[Contact]]"  # what handles are, whoever has made them (computicle.py)
+
+    name: str
+    pid: int
+
+    def _attach(
+        self,
+        uid: bytes,
+        name: str,
+        grace_s: float,
+        mail: PacketSocket,
+        lane: PacketSocket,
+        obituary: PacketSocket,
+        pid: int = 0,
+    ) -> None:
+        self.uid = uid
+        self.name = name
+        self.pid = pid
+        self.grace_s = grace_s
+        self.obituary = obituary
+        self.end: End | None = None  # once it is known
+        self.asked_to_end = False
+        self.keepers: dict[Kernel, Keeper] = {}
+        self._mail = Lane(mail, f"the mailbox of {name!r}")
+        self._lane = Lane(lane, f"requests to {name!r}")
+        self._introduced: set[bytes] = set()  # the homes that it knows the lane of
+        self._left_behind = False  # by a fork
+        _known[uid] = self
+
+    # Messages.
+
+    def post(self, message: Any) -> None:
+        """Put a message into its mailbox. Waits while that is full. Any thread, helper threads too.
+
+        Raises:
+            ComputicleDied: it has ended, or is quitting.
+            TypeError: some part of the message cannot be carried; which one.
+        """
+        self._check_alive()
+        try:
+            self._mail.send(MESSAGE, pack(message))
+        except BrokenPipeError:
+            self._raise_gone()
+
+    def post_many(self, messages: Iterable[Any]) -> None:
+        """Post several at once, in order: they travel together, which is much faster. Waits as `post` does."""
+        self._check_alive()
+        together = [*messages]
+        if together:
+            try:
+                self._mail.send(MESSAGES, pack(together))
+            except BrokenPipeError:
+                self._raise_gone()
+
+    # Its end.
+
+    def quit(self, drain: bool = True) -> None:  # part of the contract
+        """Ask it to end. Never waits.
+
+        It takes no more messages, handles those it has accepted (unless
+        `drain` is false), then cancels its fibers, runs on_exit, and ends. It is
+        killed if it does not get on for its `grace`.
+        """
+        if self.end is None:
+            self._check_process()
+            self.asked_to_end = True
+            launcher.tell(quitting(self.uid, self.grace_s))
+            self._lane.push(HEAD.pack(QUIT, 0, b""), pack(drain))
+
+    def kill(self) -> None:
+        """End it at once, without asking. Never waits."""
+        if self.end is None:
+            self._check_process()
+            self.asked_to_end = True
+            launcher.tell(killing(self.uid, "was killed"))
+
+    def detach(self) -> None:
+        """Close this process's ends."""
+        self._mail.close()
+        self._lane.close()
+        self.obituary.close()
+
+    def ended(self, end: End) -> None:
+        """It is known how it has ended."""
+        if self.end is None:
+            self.end = end
+            if len(self.keepers) <= 1:  # else another thread's still looks at it
+                self.detach()
+
+    def gone(self) -> ComputicleDied:
+        """What callers are told who wait for something else than its end."""
+        assert self.end is not None
+        if isinstance(self.end.error, ComputicleDied):
+            return ComputicleDied(self.name, self.end.error.how)
+        return ComputicleDied(self.name, "has ended" if self.end.error is None else f"failed: {self.end.error!r}")
+
+    def keeper(self, me: Fiber) -> Keeper:
+        """Who watches it for this thread."""
+        keeper = self.keepers.get(me.kernel)
+        return keep_watch(self, me.kernel.run_scope or me.kernel.base) if keeper is None else keeper
+
+    def _await_end(self, me: Fiber, timeout: float | None) -> None:
+        keeper = self.keeper(me)
+        me.kernel.engine.waiting += 1
+        try:
+            keeper.fiber.join(timeout)
+        except FiberCancelled:
+            pass
+        finally:
+            me.kernel.engine.waiting -= 1
+        if self.end is None:
+            self.ended(End(None, ComputicleDied(self.name, "was left before it had ended")))
+
+    def _check_process(self) -> None:
+        if self._left_behind:
+            raise RuntimeError(
+                f"the handle of computicle {self.name!r} was left behind by a fork: it works in the parent"
+            )
+
+    def _check_alive(self) -> None:
+        if self.end is not None:
+            raise self.gone()
+        if self._left_behind or self.asked_to_end:
+            self._check_process()
+            raise ComputicleDied(self.name, "was asked to end: it takes nothing more")
+
+    def _raise_gone(self) -> None:
+        me = fiber_here()
+        if me is not None and self.end is None:
+            try:
+                self._await_end(me, NOTICE_S)
+            except TimeoutError:
+                self.asked_to_end = True  # by somebody else
+            except Exception:  # noqa: S110  # its error, which is kept
+                pass
+        if self.end is not None:
+            raise self.gone()
+        raise ComputicleDied(self.name, "is quitting, or has just ended: it takes nothing more")
+
+    # Travelling.
+
+    def __reduce__(self) -> Any:
+        self._check_process()
+        if self.end is not None:
+            return _arrive_ended, (self.uid, self.name, self.pid, self.gone().how)
+        place = carry_descriptors(self, [self._mail.sock.fileno(), self._lane.sock.fileno(), self.obituary.fileno()])
+        return _arrive, (self.uid, self.name, self.pid, self.grace_s, place)
+
+    def __repr__(self) -> str:
+        state = "ended" if self.end is not None else f"pid {self.pid}"
+        return f"<Computicle {self.name!r}, {state}>"
+
+    def __del__(self, _ending: Callable[[], bool] = sys.is_finalizing) -> None:
+        if not _ending() and hasattr(self, "_left_behind"):
+            self.detach()
+
+
+def _leave_behind() -> None:
+    """In a forked child: handles are the parent's. Their ends are closed here."""
+    for handle in [*_known.values()]:
+        handle._left_behind = True
+        handle.detach()
+    _known.clear()
+
+
+os.register_at_fork(after_in_child=_leave_behind)
+
+
+def _arrive(uid: bytes, name: str, pid: int, grace_s: float, place: int) -> Contact:
+    """As it is unpacked."""
+    known = _known.get(uid)
+    if known is not None:
+        return known
+    handle = Contact.kind.__new__(Contact.kind)
+    mail, lane, obituary = map(PacketSocket, take_descriptors(place, 3))
+    handle._attach(uid, name, grace_s, mail, lane, obituary, pid)
+    return handle
+
+
+def _arrive_ended(uid: bytes, name: str, pid: int, how: str) -> Contact:
+    """As it is unpacked, of one that has ended."""
+    known = _known.get(uid)
+    if known is not None:
+        return known
+    handle = Contact.kind.__new__(Contact.kind)
+    one, other = packet_pair()
+    handle._attach(uid, name, 0.0, one, other, other.copy(), pid)
+    handle.ended(End(None, ComputicleDied(name, how)))
+    return handle

@@ -1,0 +1,177 @@
+"""Following: a handle that follows a supervised computicle through its restarts.
+
+Rules:
+  1. What is posted or asked while there is none waits for the next one. A
+     message that was not accepted is posted to the next one.
+  2. A call that was under way when its computicle died is not made again: what
+     it has done already nobody knows.
+  3. Once there will be no next one, everything raises ComputicleDied.
+  4. In another computicle it asks the supervisor's for the present one.
+
+Not here: who restarts them (supervisor.py).
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from typing import Any
+from weakref import WeakValueDictionary
+
+from computicle.scheduler.arguments import checked_timeout
+from computicle.scheduler.deadlines import FailAfter
+from computicle.scheduler.flows import running
+from computicle.scheduler.line import Line
+from computicle.scheduler.word import entering
+from computicle.worlds.computicle import Computicle
+from computicle.worlds.errors import ComputicleDied
+from computicle.worlds.handle import Handle, own_handle
+from computicle.worlds.reply import Reply
+
+__all__ = ["Following", "Slot"]
+
+_slots: "WeakValueDictionary[bytes, Slot]" = WeakValueDictionary()  # of this process, for those who ask from elsewhere
+
+
+class Slot:
+    """The place of one supervised computicle: the present one, or nobody."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.key = os.urandom(8)
+        self.computicle: Computicle | None = None
+        self._closed: ComputicleDied | None = None
+        self._line = Line(f"the next start of {name!r}")
+        _slots[self.key] = self
+
+    def fill(self, computicle: Computicle) -> None:
+        """There is one."""
+        self.computicle = computicle
+        self._wake()
+
+    def lose(self) -> Computicle | None:
+        """There is none any more; who it was."""
+        computicle, self.computicle = self.computicle, None
+        return computicle
+
+    def close(self, why: ComputicleDied) -> None:
+        """There will be none any more."""
+        self.computicle = None
+        self._closed = why
+        self._wake()
+
+    def find(self, dead: bytes | None) -> Computicle:
+        """The present one, other than the one of that uid. Waits for it. Raises ComputicleDied."""
+        me = entering()
+        while self.computicle is None or self.computicle.uid == dead:
+            if self._closed is not None:
+                raise ComputicleDied(self.name, self._closed.how)
+            self._line.wait(me)
+        return self.computicle
+
+    def _wake(self) -> None:
+        while self._line.wake_first() is not None:
+            pass
+
+
+class Following:
+    """The handle of a supervised computicle. Its words are those of any handle."""
+
+    def __init__(self, slot: Slot) -> None:
+        self.name = slot.name
+        self._slot: Slot | None = slot
+        self._key = slot.key
+        self._supervisor: Handle | None = None  # elsewhere: whom to ask
+        self._present: Handle | None = None  # elsewhere: who it was the last time
+
+    # As of any handle.
+
+    def post(self, message: Any) -> None:
+        """Put a message into its mailbox. Waits while that is full, or while it is being started again."""
+        self._with_present(lambda handle: handle.post(message))
+
+    def post_many(self, messages: Iterable[Any]) -> None:
+        """Post several at once, in order."""
+        together = [*messages]
+        self._with_present(lambda handle: handle.post_many(together))
+
+    def exec(self, source_or_fn: str | Callable[..., Any], /, *args: Any) -> Reply:
+        """Run code there, as a fiber; the Reply."""
+        return self._with_present(lambda handle: handle.exec(source_or_fn, *args))  # type: ignore[no-any-return]
+
+    def call(
+        self, fn_or_name: str | Callable[..., Any], /, *args: Any, timeout: float | None = None, **kwargs: Any
+    ) -> Any:
+        """Call a function there; its value. Raises ComputicleDied if it dies meanwhile: it may have been called."""
+        timeout = checked_timeout("call", timeout)
+        if timeout is None:
+            return self.present().call(fn_or_name, *args, **kwargs)
+        with FailAfter(timeout):
+            return self.present().call(fn_or_name, *args, **kwargs)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._with_present(lambda handle: handle[name])
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._with_present(lambda handle: handle.__setitem__(name, value))
+
+    def kill(self) -> None:
+        """Kill the present one: it will be started again. Never waits."""
+        handle = self._slot.computicle if self._slot is not None else self._present
+        if handle is not None:
+            handle.kill()
+
+    @property
+    def alive(self) -> bool:
+        """True if there is one now."""
+        handle = self._slot.computicle if self._slot is not None else self._present
+        return handle is not None and handle.alive
+
+    @property
+    def pid(self) -> int:
+        """The process of the present one. Waits while it is being started again."""
+        return self.present().pid
+
+    def present(self) -> Handle:
+        """The handle of the present one itself. Waits while it is being started again. Raises ComputicleDied."""
+        return self._find(None) if self._present is None else self._present
+
+    def __repr__(self) -> str:
+        return f"<Following {self.name!r}>"
+
+    # Helpers.
+
+    def _with_present(self, act: Callable[[Handle], Any]) -> Any:
+        handle = self.present()
+        while True:
+            try:
+                return act(handle)
+            except ComputicleDied:
+                handle = self._find(handle.uid)
+
+    def _find(self, dead: bytes | None) -> Handle:
+        if self._slot is not None:
+            return self._slot.find(dead)
+        assert self._supervisor is not None
+        self._present = None
+        self._present = self._supervisor.call(_find_in_slot, self._key, self.name, dead)
+        return self._present
+
+    def __reduce__(self) -> Any:
+        supervisor = self._supervisor or own_handle(running())
+        return _arrive, (self._key, self.name, supervisor)
+
+
+def _arrive(key: bytes, name: str, supervisor: Handle) -> Following:
+    following = Following.__new__(Following)
+    following.name = name
+    following._key = key
+    following._slot = _slots.get(key)
+    following._supervisor = supervisor
+    following._present = None
+    return following
+
+
+def _find_in_slot(key: bytes, name: str, dead: bytes | None) -> Computicle:
+    slot = _slots.get(key)
+    if slot is None:
+        raise ComputicleDied(name, "is not supervised any more")
+    return slot.find(dead)
