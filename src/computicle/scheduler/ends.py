@@ -32,7 +32,7 @@ from computicle.scheduler.interrupts import EXIT_BY_SIGINT
 from computicle.scheduler.kernel import Kernel
 from computicle.scheduler.log import log_error
 
-__all__ = ["close_flow", "exit_status", "leave", "watch_thread"]
+__all__ = ["after_leaving", "close_flow", "exit_status", "leave", "watch_thread"]
 
 REACH_S = 0.1  # what is waited for fibers of other threads to give way at the exit
 STAND_S = 1.0  # how long exit hooks older than ours have, before they are taken to wait for such a thread
@@ -183,6 +183,20 @@ def _stand_still_at_exit() -> None:
     end = time.monotonic() + REACH_S
     while not all(stand.reached for stand in stands) and time.monotonic() < end:
         time.sleep(REACH_S / 100)
+
+
+_afterwards: list[Callable[[], None]] = []
+
+
+def after_leaving(fn: Callable[[], None]) -> None:
+    """Have `fn` called at the interpreter's exit, once the main thread's fibers have ended."""
+    _afterwards.append(fn)
+
+
+@atexit.register  # before the last one, so it is called after it
+def _go_on_afterwards() -> None:
+    for fn in _afterwards:
+        fn()
 
 
 class _Status:

@@ -34,7 +34,7 @@ from computicle.engine.packets import DESCRIPTORS_MAX, PACKET_MAX
 from computicle.worlds.culprit import culprit_of
 from computicle.worlds.functions import load_by_value
 
-__all__ = ["Parcel", "carry_descriptors", "pack", "take_descriptors", "unpack"]
+__all__ = ["PLAIN", "Parcel", "carry_descriptors", "pack", "take_descriptors", "unpack"]
 
 LARGE = 1  # the body lies in the first descriptor's memory
 BY_VALUE = 2  # functions or classes of `__main__` are in it
@@ -46,7 +46,7 @@ BUFFERS_MAX = 1000  # beside one pickle: as many as one writev(2) takes, less a 
 HEAVY_MIN = 1 << 20  # bytes: from here on a message is made to take up the room of a full packet
 ALIGNMENT = 64  # bytes: buffers begin at multiples, as numpy and vector instructions like it
 
-_PLAIN = frozenset((int, float, str, bool, type(None)))  # neither by value nor with anything beside them
+PLAIN = frozenset((int, float, bool, type(None)))  # neither by value nor with anything beside them, and small
 
 _HEADS = [bytes((flags,)) for flags in range(8)]
 
@@ -118,7 +118,7 @@ def pack(value: Any) -> Parcel:
         TypeError: some part of it cannot be; which one.
     """
     kind = type(value)
-    if kind in _PLAIN:
+    if kind in PLAIN:
         data = pickle.dumps(value, 5)
         return Parcel(b"\0" + data) if len(data) <= INLINE_MAX else _parcel(0, data, _Outgoing())
     if kind is bytes:

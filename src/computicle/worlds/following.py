@@ -61,11 +61,11 @@ class Slot:
     def find(self, dead: bytes | None) -> Computicle:
         """The present one, other than the one of that uid. Waits for it. Raises ComputicleDied."""
         me = entering()
-        while self.computicle is None or self.computicle.uid == dead:
+        while (computicle := self.computicle) is None or computicle.uid == dead or computicle.end is not None:
             if self._closed is not None:
                 raise ComputicleDied(self.name, self._closed.how)
             self._line.wait(me)
-        return self.computicle
+        return computicle
 
     def _wake(self) -> None:
         while self._line.wake_first() is not None:
@@ -132,7 +132,9 @@ class Following:
 
     def present(self) -> Handle:
         """The handle of the present one itself. Waits while it is being started again. Raises ComputicleDied."""
-        return self._find(None) if self._present is None else self._present
+        if self._present is None or not self._present.alive:
+            return self._find(None)
+        return self._present
 
     def __repr__(self) -> str:
         return f"<Following {self.name!r}>"
@@ -152,8 +154,9 @@ class Following:
             return self._slot.find(dead)
         assert self._supervisor is not None
         self._present = None
-        self._present = self._supervisor.call(_find_in_slot, self._key, self.name, dead)
-        return self._present
+        found: Handle = self._supervisor.call(_find_in_slot, self._key, self.name, dead)
+        self._present = found
+        return found
 
     def __reduce__(self) -> Any:
         supervisor = self._supervisor or own_handle(running())

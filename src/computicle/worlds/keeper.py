@@ -109,6 +109,6 @@ def _begin(handle: "Contact", scope: Scope, *, owning: bool, lasting: bool) -> K
     keeper = Keeper(scope, handle, owning=owning, lasting=lasting)
     kernel: Kernel = scope.kernel
     handle.keepers[kernel] = keeper
-    name = f"keeper of {handle.name!r}" if owning else f"watcher of {handle.name!r}"
+    name = f"computicle {handle.name!r}" if owning else f"watcher of {handle.name!r}"
     attend(scope, keeper, name)
     return keeper

@@ -68,14 +68,25 @@ class Lane:
                         return
                     except OSError as error:
                         check_room(error)
-            packet = Packet(head + data, descriptors)
-            if me is None:
-                self._send_blocking(packet)
-            else:
-                self._send_later(me, packet)
+            self._send_when_room(me, Packet(head + data, descriptors))
         finally:
             if own:
                 parcel.close()
+
+    def send_plain(self, data: bytes) -> None:
+        """As `send`, for a small packet."""
+        me = fiber_here()
+        if me is not None:
+            if me.credit <= 0:
+                look_around(me)
+            me.credit -= 1
+        if not self._crowds:
+            try:
+                self._send(data, SEND_FLAGS)
+                return
+            except OSError as error:
+                check_room(error)
+        self._send_when_room(me, Packet(data, ()))
 
     def push(self, head: bytes, parcel: Parcel) -> None:
         """Send it now, or as soon as there is room. Never waits. Does nothing if nobody will receive it."""
@@ -104,6 +115,12 @@ class Lane:
         for crowd in [*self._crowds.values()]:
             crowd.wire.close()
         self.sock.close()
+
+    def _send_when_room(self, me: Fiber | None, packet: Packet) -> None:
+        if me is None:
+            self._send_blocking(packet)
+        else:
+            self._send_later(me, packet)
 
     def _send_later(self, me: Fiber, packet: Packet) -> None:
         crowd = self._crowds.get(me.kernel)

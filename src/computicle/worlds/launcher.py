@@ -13,7 +13,6 @@ Rules:
 Not here: what the zygote does (zygote.py).
 """
 
-import atexit
 import contextlib
 import os
 import subprocess
@@ -22,6 +21,7 @@ import threading
 from collections.abc import Sequence
 
 from computicle.engine.packets import PacketSocket, packet_pair
+from computicle.scheduler.ends import after_leaving
 from computicle.worlds.codec import Parcel
 from computicle.worlds.lane import Lane
 
@@ -125,5 +125,5 @@ def absolute_paths() -> list[str]:
 
 
 launcher = Launcher()
-atexit.register(launcher.close)
+after_leaving(launcher.close)
 os.register_at_fork(after_in_child=launcher.leave_behind)

@@ -14,6 +14,7 @@ Rules:
 Not here: handlers (hooks.py), senders (lane.py).
 """
 
+import os
 import socket
 from collections import deque
 from collections.abc import Iterable
@@ -41,10 +42,11 @@ from computicle.scheduler.scope import Scope
 from computicle.scheduler.timeouts import Expiry, park_until
 from computicle.worlds.codec import unpack
 
-__all__ = ["MESSAGE", "MESSAGES", "Mailbox"]
+__all__ = ["MESSAGE", "MESSAGES", "PLAIN_MESSAGE", "Mailbox"]
 
 MESSAGE = b"M"  # one message follows
 MESSAGES = b"B"  # a list of them
+PLAIN_MESSAGE = MESSAGE + b"\0"  # one that is a mere pickle
 UNASKED = 8  # after one that slept: most likely nothing has come since, and to find that takes a system call
 TAKERS_MAX = 64  # who have taken something: from here on those that have ended are forgotten
 
@@ -151,6 +153,8 @@ class Mailbox:
         if not self._ended:
             packet = self._wire.receive(PEEK)
             if packet is None or packet.data:
+                for descriptor in () if packet is None else packet.descriptors:
+                    os.close(descriptor)
                 return False
         return True
 
@@ -173,6 +177,7 @@ class Mailbox:
                 self._unasked = self._unasked or UNASKED
                 return packet
         self._unasked = 0
+        wire.heed()  # once more: in that sleep nobody was waiting for it yet
         op = wire.reading
         expiry = None if timeout is None else Expiry(me, op, timeout)
         self._reader = me

@@ -208,7 +208,7 @@ class Supervisor:
         """Start it again, and whoever goes with it, until that succeeds or is too much."""
         group = self._group(failed)
         failed.slot.lose()
-        self._end([child for child in group if child is not failed])
+        self._end(group)
         while True:
             me = running()
             now = me.kernel.now()
@@ -261,13 +261,14 @@ class Supervisor:
 
     def _end(self, children: "list[_Child]") -> None:
         """Have them end, the latest first."""
-        for child in reversed(children):
-            computicle = child.slot.lose()
-            if computicle is None:
-                continue
-            computicle.quit()
-            with suppress(Exception):  # it was asked to: whatever comes of it
-                computicle.wait()
+        ending = [
+            child.slot.lose() for child in children
+        ]  # all at once: what is posted from now on is for the next ones
+        for computicle in reversed(ending):
+            if computicle is not None:
+                computicle.quit()
+                with suppress(Exception):  # it was asked to: whatever comes of it
+                    computicle.wait()
 
 
 class _Child:
@@ -307,7 +308,10 @@ def supervise(
     *,
     backoff: float = BACKOFF_S,
 ) -> None:
-    """Run a Supervisor, with these arguments. Waits until all have ended well, or it is cancelled.
+    """Run a Supervisor. Waits until all have ended well, or it is cancelled.
+
+    Args:
+        specs, strategy, max_restarts, within, backoff: as Supervisor takes them.
 
     Raises:
         GaveUp: it has started them again too often.
