@@ -211,7 +211,7 @@ class Handle(Contact):
         try:
             self._check_alive()
             home = home_of(me)
-            number, reply = home.expect(what, self.uid, partial(self._cancel_request, home))
+            number, reply = home.expect(me, what, self.uid, partial(self._cancel_request, home))
             self.keeper(me).homes.add(home)
         except BaseException:
             parcel.close()

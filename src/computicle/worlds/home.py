@@ -20,12 +20,14 @@ import struct
 from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from computicle.engine.packets import Packet, PacketSocket, packet_pair
 from computicle.scheduler.attendants import Attendant, attend, attendants_of, await_op
 from computicle.scheduler.carrier import here
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.flows import BaseScope, RunScope
+from computicle.scheduler.line import Line
 from computicle.scheduler.log import log_error
 from computicle.worlds.codec import Parcel, unpack
 from computicle.worlds.errors import bring_error
@@ -44,6 +46,10 @@ INTRODUCED = 128  # added to the kind: the first descriptor is the asker's lane
 ANSWER = 1  # to a request of ours: its value
 FAILURE = 2  # or its error
 STAYS = 3  # a computicle of ours has done what it began with, and lives on until it is told to quit
+
+REPLIES_MAX = 1000  # to come at once: whoever asks for more waits
+
+_homes: "WeakSet[Home]" = WeakSet()  # of this process
 
 _requests: dict[int, Callable[["Home", int, bytes, Packet], None]] = {}  # by kind; requests.py fills it
 
@@ -69,16 +75,24 @@ class Home:
         self.running: dict[tuple[bytes, int], Fiber] = {}  # requests that take time, by asker and number
         self.replies: dict[int, Reply] = {}  # to come
         self.staying: dict[bytes, Callable[[], None]] = {}  # by computicle made from here: whom to tell that it stays
+        self._crowded = Line("fewer requests to be under way")
         self._numbers = count(1)
         self._receiving = receiving
         self._wire = self.kernel.engine.packets(receiving, "what other computicles ask and answer")
+        _homes.add(self)
         self.closing: list[Callable[[], None]] = []  # what else ends with it
         attend(scope, Attendant(attendants_of(scope), self._pump, lasting=True), "the pump")
 
     # Asking.
 
-    def expect(self, what: str, uid: bytes, cancel: Callable[[int], None]) -> tuple[int, Reply]:
-        """A number for a request to the computicle `uid`, and its reply to come."""
+    def expect(self, me: Fiber, what: str, uid: bytes, cancel: Callable[[int], None]) -> tuple[int, Reply]:
+        """A number for a request to the computicle `uid`, and its reply to come. Waits while too many are to come."""
+        while len(self.replies) >= REPLIES_MAX:
+            me.kernel.engine.waiting += 1
+            try:
+                self._crowded.wait(me)
+            finally:
+                me.kernel.engine.waiting -= 1
         number = next(self._numbers)
         reply = self.replies[number] = Reply(self.kernel, what, uid, lambda: cancel(number))
         return number, reply
@@ -89,6 +103,7 @@ class Home:
             if reply.uid == uid:
                 del self.replies[number]
                 reply.settle(None, error)
+                self._crowded.wake_first()
 
     # Answering.
 
@@ -134,6 +149,7 @@ class Home:
 
     def _settle(self, kind: int, number: int, packet: Packet) -> None:
         reply = self.replies.pop(number, None)
+        self._crowded.wake_first()
         if reply is None:  # it was given up
             for descriptor in packet.descriptors:
                 os.close(descriptor)
@@ -155,19 +171,32 @@ class Home:
                 del self.askers[known]
         self.askers[who] = Lane(PacketSocket(descriptor), "answers")
 
-    def _close(self) -> None:
-        self.scope.home = None
-        for close in self.closing:
-            close()
-        self._wire.close()
+    def shut(self) -> None:
+        """Close all ends. In a forked child that is all: what arrives is for the parent."""
         self._receiving.close()
         self.lane.close()
         for lane in self.askers.values():
             lane.close()
         if self.mailbox is not None:
             self.mailbox.close()
+
+    def _close(self) -> None:
+        self.scope.home = None
+        for close in self.closing:
+            close()
+        self._wire.close()
+        self.shut()
         if self.handle is not None:
             self.handle.detach()
+
+
+def _leave_all_behind() -> None:
+    for home in [*_homes]:
+        home.shut()
+        home.scope.home = None
+
+
+os.register_at_fork(after_in_child=_leave_all_behind)
 
 
 def home_of(me: Fiber) -> Home:

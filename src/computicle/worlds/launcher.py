@@ -68,6 +68,8 @@ class Launcher:
 
     def leave_behind(self) -> None:
         """In a forked child: the zygote is the parent's."""
+        if self._process is not None:
+            self._process.returncode = 0  # as far as this process is concerned: it is not its child
         lane, self._lane, self._process = self._lane, None, None
         self._lock = threading.Lock()
         if lane is not None:

@@ -21,6 +21,7 @@ Sources: pidfd_open(2), prctl(2), waitid(2).
 """
 
 import contextlib
+import errno
 import gc
 import importlib
 import os
@@ -157,8 +158,10 @@ class Zygote:
         while True:
             try:
                 return receive_packet(link, self._buffer)
-            except OSError:  # no descriptors left for what it brought: whoever asked is told, for it is closed
-                continue
+            except OSError as error:
+                if error.errno != errno.EMFILE:
+                    raise
+                # It brought more than there is room for, and is lost. Whoever has asked is told: its obituary ends.
 
     def _obey(self, packet: Packet, world: World | None) -> Birth | None:
         kind, body = packet.data[:1], packet.data[1:]
@@ -213,7 +216,14 @@ class Zygote:
         theirs.close()
         with contextlib.suppress(OSError):  # it does the same; whoever comes first
             os.setpgid(pid, pid)
-        world = World(uid, owner, pid, os.pidfd_open(pid), ours, obituary)
+        try:
+            watch = os.pidfd_open(pid)
+        except OSError:
+            ours.close()
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise
+        world = World(uid, owner, pid, watch, ours, obituary)
         self._worlds[uid] = world
         self._listen(ours.fileno(), lambda: self._hear(ours, world))
         self._listen(world.watch, lambda: self._bury(world))
@@ -252,10 +262,14 @@ class Zygote:
         with contextlib.suppress(ProcessLookupError):
             os.kill(world.pid, signal.SIGKILL)
 
-    def _bury(self, world: World) -> None:
+    def _bury(self, world: World) -> Birth | None:
         """It has ended: reap it, tell everybody, and end what it leaves behind."""
+        if os.waitid(os.P_PID, world.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            return None  # the event was for somebody who had this descriptor before
         if world.link.fileno() in self._handlers:
-            self._hear(world.link, world)
+            birth = self._hear(world.link, world)
+            if birth is not None:
+                return birth
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(world.pid, signal.SIGKILL)  # before it is reaped: until then the number is its own
         _pid, status = os.waitpid(world.pid, 0)
@@ -273,6 +287,7 @@ class Zygote:
         os.close(world.watch)
         world.link.close()
         world.obituary.close()
+        return None
 
     def _kill_late(self) -> None:
         now = time.monotonic()
