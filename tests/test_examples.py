@@ -19,6 +19,8 @@ import pytest
 EXAMPLES = Path(__file__).parent.parent / "examples"
 HANG_S = 40
 
+DATE = r"[A-Z][a-z]+, [A-Z][a-z]+ \d\d, \d{4} \d\d:\d\d:\d\d-\S+"
+
 CONVERSATION = "WAITED: 1\nWAITED: 2\nWAITED: 3\nWAITED: 4\nSLEEP AFTER signal_all\n"
 
 # What a program prints: a pattern for all of it.
@@ -46,9 +48,16 @@ PROGRAMS = {
         r"\['7692c3ad', '3fc4ccfe'\]\nthe other fibers went on: True\noffload: invalid literal for int.*\n"
     ),
     "probes_and_barrier.py": r"all 80 probes are back, one of them with b'hello, probe \d+\\n'\n",
+    "computicle_hello.py": (
+        "hello from another process: True\nyou has been greeted\n"
+        r"adding up \[1, 2, 3\]\n6\nit failed: division by zero\n"
+    ),
+    "two_daytime_worlds.py": rf"process (\d+) says it is {DATE}\nprocess (?!\1 )\d+ says it is {DATE}\n",
+    "source_splitter_sinks.py": "even numbers, times ten: 2495000\nodd numbers, times ten: 2500000\n",
+    "token_ring.py": "".join(f"round {n}: the token has been handed on {n}00 times\n" for n in (1, 2, 3))
+    + r"each node has seen it: \{3\} times\n",
+    "worker_pool.py": r"primes in each thousand: \[168, 135, 128, 120, 118, 114, 118, 106, 111, 111\]\nin all: 1229\n",
 }
-
-DATE = r"[A-Z][a-z]+, [A-Z][a-z]+ \d\d, \d{4} \d\d:\d\d:\d\d-\S+"
 
 
 def environment() -> dict[str, str]:

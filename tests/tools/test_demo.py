@@ -1,5 +1,6 @@
 """The demo runs, tells the truth, and leaves no process behind."""
 
+import os
 import re
 import socket
 import subprocess
@@ -9,7 +10,7 @@ import pytest
 
 from computicle import Fiber, current, run, sleep
 from computicle.testing import simulate
-from computicle.tools import demo
+from computicle.tools import demo, demo_worlds
 
 HANG_S = 40  # only bounds a hang
 
@@ -28,6 +29,10 @@ def test_the_demo() -> None:
     assert said.index("WAITED: 1") < said.index("signal_all") < said.index("WAITED: 2")
     assert f"{demo.FETCHERS * demo.FETCHES_EACH:,}" in said
     assert re.search(r"The last answer: \w+, \w+ \d\d, \d{4}", said)
+    first, second = re.findall(r"process (\d+) was told: \w+, \w+ \d\d, \d{4}", said)
+    assert len({first, second, *re.findall(r"This is process (\d+)", said)}) == 3
+    assert 'File "<computicle the third one>"' in said
+    assert re.search(r"ConnectionRefusedError: .* Connection refused: 127\.0\.0\.1:\d+", said)
 
 
 def test_the_demo_has_few_connections_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,6 +53,16 @@ def test_the_demo_has_few_connections_at_once(monkeypatch: pytest.MonkeyPatch) -
     assert tally is not None
     assert len(tally.answers) == demo.FETCHERS * demo.FETCHES_EACH
     assert most == demo.CONNECTIONS <= 200
+
+
+def test_the_worlds_of_the_demo() -> None:
+    with demo.daytime_server() as port:
+        tale = run(demo_worlds.ask_from_worlds, port)
+    assert tale is not None
+    assert len({pid for pid, _answer in tale.answers} | {os.getpid()}) == 3
+    assert all(re.match(r"\w+, \w+ \d\d, \d{4}", answer) for _pid, answer in tale.answers)
+    assert isinstance(tale.error, ConnectionRefusedError)
+    assert "in get_date_and_time" in str(tale.error.__cause__)
 
 
 def test_the_server_ends_with_its_starter() -> None:

@@ -2,9 +2,10 @@
 
 First the program of the essay that began all this: four fibers wait for one
 signal. Then plain sequential clients, hundreds at once, ask a daytime server
-in another process for the time, while hundreds of other fibers go on.
+in another process for the time, while hundreds of other fibers go on. Last,
+two computicles ask it, each from a process of its own.
 
-Not here: the server (daytime.py).
+Not here: the server (daytime.py), the last part (demo_worlds.py).
 """
 
 import subprocess
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.table import Table
 
+from computicle.tools.demo_worlds import show_worlds
 from computicle.words import Semaphore, connect, gather, on_signal, periodic, run, scope, signal_all, signal_one, sleep
 
 __all__ = ["show"]
@@ -41,7 +43,7 @@ class Tally:
 
 
 def show() -> None:
-    """Run both parts and print them."""
+    """Run all parts and print them."""
     console = Console(highlight=False)
     console.print("[bold]A conversation:[/] four fibers wait for one signal.\n")
     run(converse, console.print)
@@ -51,9 +53,10 @@ def show() -> None:
     )
     with daytime_server() as port:
         tally = run(fetch_while_busy, port)
-    assert tally is not None
-    console.print(as_table(tally))
-    console.print(f"\nThe last answer: {tally.answers[-1]}")
+        assert tally is not None
+        console.print(as_table(tally))
+        console.print(f"\nThe last answer: {tally.answers[-1]}")
+        show_worlds(console, port)
 
 
 # A conversation.
