@@ -9,7 +9,8 @@ Rules:
      that end by themselves. Then it dismisses the others, the latest first, and
      each once the one before has ended.
   3. Cancelling the scope cancels them, and their unclaimed errors are its own.
-  4. As long as one lives, its kernel takes it that something may still come.
+  4. As long as one lives, its kernel takes it that something may still come;
+     unless it is known that nothing will through that one.
 
 Not here: what they do (worlds/).
 """
@@ -30,15 +31,24 @@ __all__ = ["Attendant", "Attendants", "attend", "await_op"]
 class Attendant(Opening):
     """One of them: what it runs, and how it is told that it is not needed any more."""
 
-    __slots__ = ("attendants", "dismissed", "fiber", "fn", "lasting")
+    __slots__ = ("attendants", "dismissed", "fiber", "fn", "lasting", "reachable")
 
     fiber: Fiber
 
-    def __init__(self, attendants: "Attendants", fn: Callable[[], Any], *, lasting: bool) -> None:
+    def __init__(
+        self, attendants: "Attendants", fn: Callable[[], Any], *, lasting: bool, reachable: bool = True
+    ) -> None:
         self.attendants = attendants
         self.fn = fn
         self.lasting = lasting  # it goes on until it is dismissed
         self.dismissed = False
+        self.reachable = reachable  # through it something may still come (rule 4)
+
+    def reach(self) -> None:
+        """From now on, something may come through it."""
+        if not self.reachable:
+            self.reachable = True
+            self.fiber.kernel.attended += 1
 
     @calls_out
     def run(self) -> Any:
@@ -55,7 +65,7 @@ class Attendant(Opening):
     def end(self) -> None:
         """It ends: whoever leaves the scope looks who is left."""
         kernel = self.fiber.kernel
-        kernel.attended -= 1
+        kernel.attended -= self.reachable
         self.attendants.by_age.pop(self, None)
         served = self.attendants.served
         if served.leaving and not served.fibers and served.host.why is served:
@@ -117,7 +127,7 @@ def attend(served: Scope, attendant: Attendant, name: str) -> Fiber:
     attendants.by_age[attendant] = None
     attendant.attendants = attendants
     attendant.fiber = fiber
-    served.kernel.attended += 1
+    served.kernel.attended += attendant.reachable
     if served.kernel.hooks is not None:
         served.kernel.hooks.born(fiber)
     fiber.ready.append(fiber)

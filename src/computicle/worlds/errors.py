@@ -75,14 +75,22 @@ def carry_error(error: BaseException, name: str) -> Parcel:
         error = ComputicleDied(name, f"ended itself: SystemExit({error.code!r})")
     elif isinstance(error, KeyboardInterrupt):
         error = ComputicleDied(name, "was interrupted: KeyboardInterrupt")
+    return pack((_carriable(error), text))
+
+
+def _carriable(error: BaseException) -> BaseException:
+    """The error, if it can be rebuilt; else what stands for it. In a group, each for itself."""
+    if isinstance(error, BaseExceptionGroup):
+        error = error.derive([_carriable(part) for part in error.exceptions])
     try:
-        parcel = pack((error, text))
-        rebuilt, _text = unpack(parcel.data, 0, parcel.duplicates())
+        parcel = pack(error)
+        rebuilt = unpack(parcel.data, 0, parcel.duplicates())
+        parcel.close()
         if type(rebuilt).__qualname__ == type(error).__qualname__:
-            return parcel
+            return error
     except Exception:  # noqa: S110  # it cannot be carried, for whatever reason
         pass
-    return pack((RemoteError(_name_of(type(error)), _said_by(error)), text))
+    return RemoteError(_name_of(type(error)), _said_by(error))
 
 
 def bring_error(carried: Any) -> BaseException:

@@ -33,7 +33,7 @@ from computicle.worlds.home import HEAD, INTRODUCED, Home, home_of
 from computicle.worlds.mailbox import Mailbox
 from computicle.worlds.obituary import RUN_OVER
 from computicle.worlds.reply import Reply
-from computicle.worlds.requests import CALL, CANCEL, EXEC, GET, SET
+from computicle.worlds.requests import CALL, CANCEL, EXEC, GET, SET, Asked
 
 __all__ = ["Down", "Handle", "open_mailbox", "own_handle"]
 
@@ -69,7 +69,9 @@ class Handle(Contact):
             return self._request(EXEC, source_or_fn, f"code for computicle {self.name!r}")
         if not callable(source_or_fn):
             raise TypeError(f"exec: give source text or a function, not {source_or_fn!r}")
-        return self._request(CALL, (source_or_fn, args, {}), f"{name_of(source_or_fn)} in computicle {self.name!r}")
+        return self._request(
+            CALL, Asked(source_or_fn, args, {}), f"{name_of(source_or_fn)} in computicle {self.name!r}"
+        )
 
     def call(
         self, fn_or_name: str | Callable[..., Any], /, *args: Any, timeout: float | None = None, **kwargs: Any
@@ -87,7 +89,7 @@ class Handle(Contact):
         if not isinstance(fn_or_name, str) and not callable(fn_or_name):
             raise TypeError(f"call: give a function or the name of one, not {fn_or_name!r}")
         shown = fn_or_name if isinstance(fn_or_name, str) else name_of(fn_or_name)
-        reply = self._request(CALL, (fn_or_name, args, kwargs), f"{shown} in computicle {self.name!r}")
+        reply = self._request(CALL, Asked(fn_or_name, args, kwargs), f"{shown} in computicle {self.name!r}")
         try:
             return reply.result(timeout)
         finally:
@@ -254,15 +256,15 @@ def open_mailbox(me: Fiber, home: Home) -> Mailbox:
     obituary_here, obituary = packet_pair()
     handle = Contact.kind.__new__(Contact.kind)
     handle._attach(home.uid, "main", math.inf, mail, home.lane.sock.copy(), obituary, os.getpid())
-    home.handle = handle
-    home.mailbox = Mailbox(me.kernel, home.scope, mail_here)
+    mailbox = Mailbox(me.kernel, home.scope, mail_here)
+    home.open(handle, mailbox)
 
     def end() -> None:
         send_packet(obituary_here, RUN_OVER)
         obituary_here.close()
 
     home.closing.append(end)
-    return home.mailbox
+    return mailbox
 
 
 def _own_handle(me: Fiber) -> Any:

@@ -30,9 +30,10 @@ from computicle.scheduler.flows import BaseScope, RunScope
 from computicle.scheduler.line import Line
 from computicle.scheduler.log import log_error
 from computicle.worlds.codec import Parcel, unpack
-from computicle.worlds.errors import bring_error
+from computicle.worlds.errors import ComputicleDied, bring_error
 from computicle.worlds.lane import Lane
 from computicle.worlds.mailbox import Mailbox
+from computicle.worlds.obituary import End
 from computicle.worlds.reply import Reply
 
 if TYPE_CHECKING:
@@ -81,7 +82,15 @@ class Home:
         self._wire = self.kernel.engine.packets(receiving, "what other computicles ask and answer")
         _homes.add(self)
         self.closing: list[Callable[[], None]] = []  # what else ends with it
-        attend(scope, Attendant(attendants_of(scope), self._pump, lasting=True), "the pump")
+        # As long as nobody has a handle, what comes is answers only, and for those somebody waits.
+        self._pumping = Attendant(attendants_of(scope), self._pump, lasting=True, reachable=False)
+        attend(scope, self._pumping, "the pump")
+
+    def open(self, handle: "Contact", mailbox: Mailbox) -> None:
+        """From now on others may post and ask."""
+        self.handle = handle
+        self.mailbox = mailbox
+        self._pumping.reach()
 
     # Asking.
 
@@ -187,7 +196,7 @@ class Home:
         self._wire.close()
         self.shut()
         if self.handle is not None:
-            self.handle.detach()
+            self.handle.ended(End(None, ComputicleDied(self.handle.name, "has ended its run")))
 
 
 def _leave_all_behind() -> None:

@@ -91,7 +91,7 @@ class Mailbox:
                     pass
                 else:
                     view = self._view
-                    if not rights and not state & TRUNCATED and view[0] == MESSAGE[0] and not view[1]:
+                    if count and not rights and not state & TRUNCATED and view[0] == MESSAGE[0] and not view[1]:
                         self._took(me)
                         return loads(view[2:count])  # noqa: S301  # from another computicle of ours
                     packet = packet_of(bytes(view[:count]), rights, state)

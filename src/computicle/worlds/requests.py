@@ -12,7 +12,7 @@ Not here: how they come in (home.py), what quitting does (world.py).
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from computicle.engine.packets import Packet
 from computicle.scheduler.arguments import name_of
@@ -24,7 +24,7 @@ from computicle.worlds.functions import set_by_hand
 from computicle.worlds.home import HEAD, Home, use_requests
 from computicle.worlds.program import run_source
 
-__all__ = ["CALL", "CANCEL", "EXEC", "GET", "QUIT", "SET"]
+__all__ = ["CALL", "CANCEL", "EXEC", "GET", "QUIT", "SET", "Asked"]
 
 EXEC = 16  # run source text
 CALL = 17  # call a function, or one of ours by name
@@ -32,6 +32,14 @@ GET = 18  # a global
 SET = 19
 CANCEL = 20  # a request made before
 QUIT = 21
+
+
+class Asked(NamedTuple):
+    """What is called, with what."""
+
+    fn: Callable[..., Any] | str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
 
 
 def _exec(home: Home, number: int, asker: bytes, packet: Packet) -> None:

@@ -33,6 +33,7 @@ from computicle.scheduler.log import log_error
 from computicle.scheduler.park import park
 from computicle.scheduler.scope import Scope
 from computicle.scheduler.spots import calls_out
+from computicle.scheduler.word import entering
 from computicle.words import wait_for
 from computicle.worlds.codec import Parcel, pack, unpack
 from computicle.worlds.errors import carry_error
@@ -123,11 +124,10 @@ class Life:
 
     @calls_out
     def _hand_over(self) -> None:
-        me = here().fiber
         mailbox = self.home.mailbox
         assert mailbox is not None
         while True:
-            message = mailbox.receive(me, None)
+            message = mailbox.receive(entering(), None)
             try:
                 self._namespace["on_message"](message)
             except Exception as error:
@@ -173,7 +173,8 @@ class Life:
         with contextlib.suppress(TimeoutError):  # somebody is stuck: let it be cancelled
             while not self._is_drained():
                 taken = mailbox.taken
-                wait_for(partial(self._gets_on, taken), timeout=self._grace_s)
+                # For half of it: what is cancelled then is to have its time, too, before the whole of it is over.
+                wait_for(partial(self._gets_on, taken), timeout=self._grace_s / 2)
                 launcher.tell(alive())
         self._cancel_all()
 
@@ -236,9 +237,8 @@ def _main(
     scope: Any = me.kernel.run_scope
     assert isinstance(scope, RunScope)
     home = scope.home = Home(scope, handle.uid, handle._lane.sock, lane)
-    home.handle = handle
     home.askers[settings["maker"]] = settings["answers"]
-    home.mailbox = Mailbox(me.kernel, scope, mailbox)
+    home.open(handle, Mailbox(me.kernel, scope, mailbox))
     home.life = Life(home, settings)
     vars(sys.modules["__main__"]).update(found)
     return home.life.lead(program)
