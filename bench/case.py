@@ -19,7 +19,25 @@ __all__ = ["NAMES", "OURS", "Case", "Target", "Variant", "cases_of", "library_of
 OURS = "computicle"
 
 # One file each: the word or promise that it measures, in the order they are run and shown.
-NAMES = ("yielding", "spawning", "parked", "predicates", "signals", "sleepers", "bursts", "echo", "idle")
+NAMES = (
+    "yielding",
+    "spawning",
+    "parked",
+    "predicates",
+    "signals",
+    "sleepers",
+    "bursts",
+    "echo",
+    "idle",
+    "starting",
+    "footprint",
+    "messages",
+    "oneway",
+    "arrays",
+    "cores",
+    "crowd",
+    "idle_world",
+)
 
 # Parts that importing the library alone does not promise to load.
 PARTS = {"gevent": ("gevent.event", "gevent.server")}

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["compiled", "cpu_seconds", "python", "raise_descriptors", "started"]
+__all__ = ["compiled", "cpu_seconds", "put_apart", "python", "raise_descriptors", "started"]
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CPU_CLOCK_OF_PROCESS = (
@@ -28,6 +28,13 @@ def raise_descriptors() -> None:
     """Allow this process, and those it will start, as many descriptors as the system lets them have."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def put_apart(pid: int, cores: int = 2) -> None:
+    """From now on this process runs on the first core, and `pid` on the last of so many. Of each only this thread."""
+    allowed = sorted(os.sched_getaffinity(0))[:cores]
+    os.sched_setaffinity(0, {allowed[0]})
+    os.sched_setaffinity(pid, {allowed[-1]})
 
 
 def compiled(name: str, directory: str) -> str:

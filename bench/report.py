@@ -22,7 +22,7 @@ from bench.harness import Samples
 
 __all__ = ["Report", "Row", "Verdict", "new_report", "read", "rows_of", "write"]
 
-VERSIONS_OF = ("greenlet", "gevent", "uvloop", "trio", "tealetio")
+VERSIONS_OF = ("greenlet", "cloudpickle", "gevent", "uvloop", "trio", "tealetio", "numpy", "ray", "distributed")
 
 
 class Verdict(TypedDict):

@@ -1,0 +1,180 @@
+"""Messages: a small one to a computicle, and its answer.
+
+Wall time of one, the middle one of 3,000, after 300 that are not counted. The two processes are put on a core each,
+which is the promise, or both on one: then nothing is done at the same time, and no sleeping core has to be woken.
+
+The limit is a socket pair between two forked processes, both blocking, with bytes as long as a small pickle.
+
+Peers: multiprocessing's Pipe, and a pair of its Queues; a pair of queues between two interpreters of one process
+(CPython 3.14), whose `get` looks every 10 ms; an actor of Ray, and one of Dask, both wherever they choose to run.
+"""
+
+import os
+from collections.abc import Callable
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+from bench.case import Case, Target
+from bench.outside import put_apart
+
+__all__ = ["CASES"]
+
+TRIPS = 3_000
+TRIPS_SLOW = 100  # where one takes milliseconds
+MESSAGE = ("ping", 7)
+BYTES = b"x" * 20
+LIMIT = "socket pair"
+
+
+def on_computicle(cores: int, computicle: Any) -> dict[str, float]:
+    def echo() -> None:
+        asker = computicle.receive()
+        while True:
+            asker.post(computicle.receive())
+
+    def main() -> dict[str, float]:
+        world = computicle.Computicle(echo)
+        world.post(computicle.self_())
+        put_apart(world.pid, cores)
+
+        def once() -> Any:
+            world.post(MESSAGE)
+            return computicle.receive()
+
+        numbers = _middle(once)
+        world.kill()
+        return numbers
+
+    return dict(computicle.run(main))
+
+
+def on_socket_pair(cores: int, socket: Any) -> dict[str, float]:
+    here, there = socket.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        here.close()
+        while some := there.recv(64):
+            there.sendall(some)
+        os._exit(0)
+    there.close()
+    put_apart(pid, cores)
+
+    def once() -> Any:
+        here.sendall(BYTES)
+        return here.recv(64)
+
+    numbers = _middle(once, BYTES)
+    here.close()
+    os.waitpid(pid, 0)
+    return numbers
+
+
+def on_pipe(cores: int, multiprocessing: Any) -> dict[str, float]:
+    context = multiprocessing.get_context("fork")
+    here, there = context.Pipe()
+
+    def echo() -> None:
+        while (message := there.recv()) is not None:
+            there.send(message)
+
+    def once() -> Any:
+        here.send(MESSAGE)
+        return here.recv()
+
+    process = context.Process(target=echo)
+    process.start()
+    put_apart(process.pid, cores)
+    numbers = _middle(once)
+    here.send(None)
+    process.join()
+    return numbers
+
+
+def on_queues(cores: int, multiprocessing: Any) -> dict[str, float]:
+    context = multiprocessing.get_context("fork")
+    there, back = context.Queue(), context.Queue()
+
+    def once() -> Any:
+        there.put(MESSAGE)
+        return back.get()
+
+    process = context.Process(target=_echo, args=(there, back))
+    process.start()
+    put_apart(process.pid, cores)
+    numbers = _middle(once)
+    there.put(None)
+    process.join()
+    return numbers
+
+
+def on_interpreters(_cores: int, interpreters: Any) -> dict[str, float]:
+    interpreter = interpreters.create()
+    there, back = interpreters.create_queue(), interpreters.create_queue()
+    thread = interpreter.call_in_thread(_echo, there, back)
+
+    def once() -> Any:
+        there.put(MESSAGE)
+        return back.get()
+
+    numbers = _middle(once, trips=TRIPS_SLOW)
+    there.put(None)
+    thread.join()
+    return numbers
+
+
+def on_ray(_cores: int, ray: Any) -> dict[str, float]:
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    try:
+        actor = ray.remote(Echo).remote()
+        return _middle(lambda: ray.get(actor.echo.remote(MESSAGE)))
+    finally:
+        ray.shutdown()
+
+
+def on_dask(_cores: int, distributed: Any) -> dict[str, float]:
+    with distributed.Client(n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None) as client:
+        actor = client.submit(Echo, actor=True).result()
+        return _middle(lambda: actor.echo(MESSAGE).result())
+
+
+class Echo:
+    """An actor."""
+
+    def echo(self, message: Any) -> Any:
+        """Give it back."""
+        return message
+
+
+def _echo(there: Any, back: Any) -> None:
+    while (message := there.get()) is not None:
+        back.put(message)
+
+
+def _middle(once: Callable[[], Any], expected: Any = MESSAGE, trips: int = TRIPS) -> dict[str, float]:
+    for _ in range(trips // 10):
+        assert once() == expected
+    return {"round trip": median(_timed(once) for _ in range(trips)) * 1e6}
+
+
+def _timed(once: Callable[[], Any]) -> float:
+    start = perf_counter()
+    once()
+    return perf_counter() - start
+
+
+VARIANTS = {
+    "computicle": on_computicle,
+    LIMIT: on_socket_pair,
+    "multiprocessing Pipe": on_pipe,
+    "multiprocessing Queues": on_queues,
+    "concurrent.interpreters queues": on_interpreters,
+    "ray actor": on_ray,
+    "distributed actor": on_dask,
+}
+PINNED = {label: VARIANTS[label] for label in list(VARIANTS)[:4]}  # the others' cores are theirs to choose
+UNITS = {"round trip": "us"}
+CASES = [
+    Case("there and back, two cores", 2, VARIANTS, UNITS, (Target("round trip", 2.0, LIMIT),)),
+    Case("there and back, one core", 1, PINNED, UNITS),
+]
