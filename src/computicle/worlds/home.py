@@ -75,7 +75,7 @@ class Home:
         self._receiving = receiving
         self._wire = self.kernel.engine.packets(receiving, "what other computicles ask and answer")
         self.closing: list[Callable[[], None]] = []  # what else ends with it
-        attend(scope, Attendant(attendants_of(scope), self._pump, lasting=True), "the pump")
+        attend(scope, _Pump(self), "the pump")
 
     # Asking.
 
@@ -104,21 +104,19 @@ class Home:
 
     # The pump.
 
-    def _pump(self) -> None:
+    def pump(self) -> None:
+        """Take what comes in, one after the other."""
         me = here().fiber
-        try:
-            while True:
-                packet = self._wire.receive(0)
-                if packet is None:
-                    packet = await_op(me, self._wire.reading, self._wire.receive, 0)
-                if not packet.data:
-                    return  # nobody is left who has a handle
-                try:
-                    self._take(packet)
-                except Exception as error:
-                    log_error(error, "what another computicle has sent could not be read")
-        finally:
-            self._close()
+        while True:
+            packet = self._wire.receive(0)
+            if packet is None:
+                packet = await_op(me, self._wire.reading, self._wire.receive, 0)
+            if not packet.data:
+                return  # nobody is left who has a handle
+            try:
+                self._take(packet)
+            except Exception as error:
+                log_error(error, "what another computicle has sent could not be read")
 
     def _take(self, packet: Packet) -> None:
         kind, number, who = HEAD.unpack_from(packet.data)
@@ -157,7 +155,8 @@ class Home:
                 del self.askers[known]
         self.askers[who] = Lane(socket.socket(fileno=descriptor), "answers")
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """The end of the scope it belongs to."""
         self.scope.home = None
         self._wire.close()
         self._receiving.close()
@@ -168,6 +167,20 @@ class Home:
             self.mailbox.close()
         for close in self.closing:
             close()
+
+
+class _Pump(Attendant):
+    """Takes what comes in. With it the home ends, also if it never began: a run may end without having waited."""
+
+    __slots__ = ("_home",)
+
+    def __init__(self, home: Home) -> None:
+        super().__init__(attendants_of(home.scope), home.pump, lasting=True)
+        self._home = home
+
+    def end(self) -> None:
+        self._home.close()
+        super().end()
 
 
 def home_of(me: Fiber) -> Home:
