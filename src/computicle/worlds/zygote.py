@@ -256,6 +256,8 @@ class Zygote:
 
     def _bury(self, world: World) -> None:
         """It has ended: reap it, tell everybody, and end what it leaves behind."""
+        if os.waitid(os.P_PID, world.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            return  # it lives: the event was of another one's descriptor, closed a moment ago, that had this number
         if world.link.fileno() in self._handlers:
             self._hear(world.link, world)
         with contextlib.suppress(ProcessLookupError, PermissionError):
