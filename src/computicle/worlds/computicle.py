@@ -113,7 +113,9 @@ class Computicle(Handle):
         }
         try:
             _start(self, me, name, settings, tuple(preload))
-            home_of(me).staying[self.uid] = keep(self, me.scope, lasting=lasting).stay
+            keeper = keep(self, me.scope, lasting=lasting)
+            keeper.homes.add(home_of(me))  # which forgets it once it has ended
+            home_of(me).staying[self.uid] = keeper.stay
             self._lane.send(b"", carried)
         except BaseException:
             carried.close()
