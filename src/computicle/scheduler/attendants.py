@@ -57,6 +57,7 @@ class Attendant(Opening):
         kernel = self.fiber.kernel
         kernel.attended -= 1
         self.attendants.by_age.pop(self, None)
+        del self.fn  # mostly a method of its own: a circle
         served = self.attendants.served
         if served.leaving and not served.fibers and served.host.why is served:
             wake(served.host)
