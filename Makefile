@@ -2,6 +2,7 @@
 #
 #   make demo     see it work
 #   make test     run the tests
+#   make stress   run those that take minutes, too
 #   make check    what must pass before a change goes in: formatting, linting, types, tests
 #   make bench    measure it beside its peers
 #   make clean    remove what the others made
@@ -11,7 +12,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: venv demo test lint check bench clean
+.PHONY: venv demo test stress lint check bench clean
 
 venv: $(VENV)/installed
 
@@ -29,6 +30,9 @@ demo: venv
 
 test: venv
 	$(BIN)/python -m pytest
+
+stress: venv
+	COMPUTICLE_STRESS=1 $(BIN)/python -m pytest tests/stress
 
 lint: venv
 	$(BIN)/ruff format --check .

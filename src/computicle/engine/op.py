@@ -162,8 +162,11 @@ class Engine(Protocol):
         """
         ...
 
-    def sleep_on(self, wire: "PacketWire") -> bool:
-        """Wait until something happens. True: there is something to read at `wire`, which is one with `level`."""
+    def sleep_on(self, wire: "PacketWire") -> deque[Op]:
+        """Wait until there is something to read at `wire`, which is one with `level`, or something else has finished.
+
+        What has finished, as `poll` does. Nothing: there is something to read, most likely.
+        """
         ...
 
     def tie(self) -> Any:

@@ -36,6 +36,7 @@ __all__ = [
     "RECEIVE_FLAGS",
     "SEND_FLAGS",
     "TRUNCATED",
+    "DescriptorsLost",
     "Packet",
     "PacketSocket",
     "PacketWire",
@@ -61,6 +62,14 @@ _NO_ROOM = (errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS)
 _GONE = (errno.EPIPE, errno.ECONNRESET, errno.ECONNREFUSED, errno.ENOTCONN)
 
 
+class DescriptorsLost(OSError):
+    """A packet has arrived, and this process may not have the descriptors it brought (EMFILE). `data` is the rest."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(errno.EMFILE, os.strerror(errno.EMFILE))
+        self.data = data
+
+
 class Packet(NamedTuple):
     """What has arrived. Empty: nobody is left who could send."""
 
@@ -76,7 +85,8 @@ class PacketSocket(socket.socket):
         super().__init__(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, descriptor)
 
     def __del__(self) -> None:
-        self.close()
+        if hasattr(self, "_io_refs"):  # else it was never made
+            self.close()
 
     def copy(self) -> "PacketSocket":
         """Another descriptor of the same end."""
@@ -133,7 +143,7 @@ def receive_packet(sock: socket.socket, buffer: memoryview, flags: int = 0) -> P
         flags: PEEK leaves it there; the descriptors are copies then.
 
     Raises:
-        OSError: EMFILE: it brought more descriptors than this process may have; it is lost.
+        DescriptorsLost: it brought more descriptors than this process may have.
     """
     try:
         count, rights, state, _address = sock.recvmsg_into([buffer], ANCILLARY, flags | RECEIVE_FLAGS)
@@ -154,7 +164,7 @@ def packet_of(data: bytes, rights: Sequence[tuple[int, int, bytes]], state: int)
     if state & TRUNCATED:
         for descriptor in descriptors:
             os.close(descriptor)
-        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        raise DescriptorsLost(data)
     return Packet(data, tuple(descriptors))
 
 

@@ -89,19 +89,19 @@ class ReadinessEngine:
             self._take_in(events)
         return finished
 
-    def sleep_on(self, wire: PacketWire) -> bool:
+    def sleep_on(self, wire: PacketWire) -> deque[Op]:
         self._asleep = True
         if self._finished or self._unsure:  # as in poll
             self._asleep = False
-            return False
+            return self._finished
         self._unsure = True
         events = self._poller.poll(None)
         self._asleep = False
         if len(events) == 1 and events[0][0] == wire.descriptor:
             self._unsure = False
-            return True
-        self._take_in(events)
-        return False
+        else:
+            self._take_in(events)
+        return self._finished
 
     def _take_in(self, events: list[tuple[int, int]]) -> None:
         """Attempt what the events are for."""

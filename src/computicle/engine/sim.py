@@ -121,8 +121,8 @@ class SimEngine:
     def packets(self, sock: Any, label: str, *, level: bool = False) -> NoReturn:
         raise RuntimeError("computicles are processes, and a simulation has none: leave them out, or run it for real")
 
-    def sleep_on(self, wire: Any) -> bool:
-        return False
+    def sleep_on(self, wire: Any) -> deque[Op]:
+        return self._finished
 
     # For the network's parts.
 

@@ -53,6 +53,8 @@ class Attendant(Opening):
     @calls_out
     def run(self) -> Any:
         """What its fiber runs."""
+        self.fiber.shielding = False
+        self.fiber.settle()
         try:
             return self.fn()
         finally:
@@ -67,6 +69,7 @@ class Attendant(Opening):
         kernel = self.fiber.kernel
         kernel.attended -= self.reachable
         self.attendants.by_age.pop(self, None)
+        del self.fn  # mostly a method of its own: a circle
         served = self.attendants.served
         if served.leaving and not served.fibers and served.host.why is served:
             wake(served.host)
@@ -127,6 +130,7 @@ def attend(served: Scope, attendant: Attendant, name: str) -> Fiber:
     attendants.by_age[attendant] = None
     attendant.attendants = attendants
     attendant.fiber = fiber
+    fiber.shielding = True  # until its first step: it begins in any case, for it has something to end
     served.kernel.attended += attendant.reachable
     if served.kernel.hooks is not None:
         served.kernel.hooks.born(fiber)

@@ -23,7 +23,7 @@ __all__ = ["sleep_in_place"]
 
 
 def sleep_in_place(me: "Fiber", wire: "PacketWire") -> bool:
-    """Sleep until something has come. True: a packet, at `wire`. False: something else, or this is not the moment."""
+    """Sleep until something has come. True: most likely a packet, at `wire`. False: something else, or this is no moment."""
     kernel = me.kernel
     if (
         kernel.ready
@@ -36,11 +36,11 @@ def sleep_in_place(me: "Fiber", wire: "PacketWire") -> bool:
         return False
     kernel.polling = True
     try:
-        came = kernel.engine.sleep_on(wire)
+        finished = kernel.engine.sleep_on(wire)
     except BaseException as error:
+        kernel.polling = False
         kernel.interrupt_main(error)
         return False
-    finally:
-        kernel.polling = False
+    kernel.give_out(finished)
     me.credit = me.limit
-    return came
+    return not kernel.ready

@@ -169,7 +169,6 @@ class Kernel:
                 self.hub.fiber = self.nobody
 
     def _sleep(self, deadline: float | None) -> None:
-        """In the engine; having seen to the crew, and watched by who waits for that."""
         now = self.now()
         if self.crew.is_large():
             again = self.crew.tend(now)
@@ -186,7 +185,11 @@ class Kernel:
     def _collect(self, timeout: float | None) -> None:
         """Take what the engine has finished, and what is due."""
         self.polling = True
-        finished = self.engine.poll(timeout)
+        self.give_out(self.engine.poll(timeout))
+        self.timers.fire(self.now())
+
+    def give_out(self, finished: deque[Op]) -> None:
+        """Wake whoever waits for these; before the engine is asked again, which would attempt them once more."""
         while finished:
             op = finished[0]
             fiber: Fiber | None = op.waiter
@@ -202,7 +205,6 @@ class Kernel:
             if not self.late[0].done:
                 strike(self.late[0])
             self.late.popleft()  # as above
-        self.timers.fire(self.now())
 
     def _collect_before(self, error: BaseException) -> BaseException:
         """A look was cut short by `error`: first give out what has finished, for an interruption would withdraw it."""

@@ -16,6 +16,8 @@ import os
 import resource
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from computicle.engine.packets import packet_pair
@@ -104,7 +106,7 @@ class Computicle(Handle):
         lasting = program is None or stay or "on_message" in found
         settings = {
             "stay": lasting,
-            "env": dict(os.environ) if env is None else dict(env),
+            "env": dict(os.environ) if env is None else _checked_env(env),
             "cwd": os.getcwd() if cwd is None else os.path.abspath(cwd),
             "paths": absolute_paths(),
             "argv": sys.argv,
@@ -113,8 +115,11 @@ class Computicle(Handle):
         }
         try:
             _start(self, me, name, settings, tuple(preload))
-            home_of(me).staying[self.uid] = keep(self, me.scope, lasting=lasting).stay
-            self._lane.send(b"", carried)
+            keeper = keep(self, me.scope, lasting=lasting)
+            keeper.homes.add(home_of(me))  # which forgets it once it has ended
+            home_of(me).staying[self.uid] = keeper.stay
+            with suppress(BrokenPipeError):  # it has ended already: whoever waits for it is told
+                self._lane.send(b"", carried)
         except BaseException:
             carried.close()
             raise
@@ -133,12 +138,13 @@ def _start(handle: Computicle, me: Fiber, name: str, settings: dict[str, Any], p
     handle._attach(uid, name, settings["grace"], mail, lane, obituary)
     out = err = -1
     try:
-        out, err = _standard(1), _standard(2)
+        out, err = (_with_room(partial(_standard, number)) for number in (1, 2))
         theirs = (mail_there.fileno(), lane_there.fileno(), obituary_there.fileno(), out, err)
         launcher.ask(starting(uid, preload), theirs)
         settings.update(handle=handle, maker=home.uid, answers=home.lane)
         lane_parcel = pack(settings)
-        handle._lane.send(b"", lane_parcel)
+        with suppress(BrokenPipeError):
+            handle._lane.send(b"", lane_parcel)
         handle._introduced.add(home.uid)
         handle.pid = _await_birth(handle, me)
     except BaseException:
@@ -190,6 +196,15 @@ def _with_room(make: Callable[[], Any]) -> Any:
             raise
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         return make()
+
+
+def _checked_env(env: Mapping[str, str]) -> dict[str, str]:
+    for name, value in env.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise TypeError(f"Computicle: env must map strings to strings, not {name!r} to {value!r}")
+        if not name or "=" in name or "\0" in name or "\0" in value:
+            raise ValueError(f"Computicle: env cannot have {name!r} with {value!r}")
+    return dict(env)
 
 
 def _name_after(target: Any) -> str:

@@ -23,7 +23,7 @@ from computicle.scheduler.errors import FiberCancelled
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.kernel import Kernel
 from computicle.worlds.codec import PLAIN, carry_descriptors, pack, take_descriptors
-from computicle.worlds.errors import ComputicleDied
+from computicle.worlds.errors import ComputicleDied, bring_error, carried_error
 from computicle.worlds.home import HEAD
 from computicle.worlds.keeper import Keeper, keep_watch
 from computicle.worlds.lane import Lane
@@ -63,7 +63,8 @@ class Contact:
         self.grace_s = grace_s
         self.obituary = obituary
         self.end: End | None = None  # once it is known
-        self.asked_to_end = False
+        self.asked_to_end = False  # by this process: its end is nobody's error
+        self._refuses = False  # it takes nothing more
         self.keepers: dict[Kernel, Keeper] = {}
         self._mail = Lane(mail, f"the mailbox of {name!r}")
         self._lane = Lane(lane, f"requests to {name!r}")
@@ -80,7 +81,7 @@ class Contact:
             ComputicleDied: it has ended, or is quitting.
             TypeError: some part of the message cannot be carried; which one.
         """
-        if self.end is not None or self.asked_to_end or self._left_behind:
+        if self._refuses:
             self._check_alive()
         try:
             if type(message) in PLAIN:  # half of what it takes otherwise (bench/messages.py)
@@ -111,7 +112,7 @@ class Contact:
         """
         if self.end is None:
             self._check_process()
-            self.asked_to_end = True
+            self.asked_to_end = self._refuses = True
             launcher.tell(quitting(self.uid, self.grace_s))
             self._lane.push(HEAD.pack(QUIT, 0, b""), pack(drain))
 
@@ -119,7 +120,7 @@ class Contact:
         """End it at once, without asking. Never waits."""
         if self.end is None:
             self._check_process()
-            self.asked_to_end = True
+            self.asked_to_end = self._refuses = True
             launcher.tell(killing(self.uid, "was killed"))
 
     def detach(self) -> None:
@@ -132,6 +133,7 @@ class Contact:
         """It is known how it has ended."""
         if self.end is None:
             self.end = end
+            self._refuses = True
             if len(self.keepers) <= 1:  # else another thread's still looks at it
                 self.detach()
 
@@ -168,9 +170,9 @@ class Contact:
     def _check_alive(self) -> None:
         if self.end is not None:
             raise self.gone()
-        if self._left_behind or self.asked_to_end:
+        if self._refuses:
             self._check_process()
-            raise ComputicleDied(self.name, "was asked to end: it takes nothing more")
+            raise ComputicleDied(self.name, "was asked to end, or is about to: it takes nothing more")
 
     def _raise_gone(self) -> None:
         me = fiber_here()
@@ -178,7 +180,7 @@ class Contact:
             try:
                 self._await_end(me, NOTICE_S)
             except TimeoutError:
-                self.asked_to_end = True  # by somebody else
+                self._refuses = True  # somebody else has asked it to quit, or it is winding up
             except Exception:  # noqa: S110  # its error, which is kept
                 pass
         if self.end is not None:
@@ -190,7 +192,8 @@ class Contact:
     def __reduce__(self) -> Any:
         self._check_process()
         if self.end is not None:
-            return _arrive_ended, (self.uid, self.name, self.pid, self.gone().how)
+            error = None if self.end.error is None else carried_error(self.end.error, self.name)
+            return _arrive_ended, (self.uid, self.name, self.pid, self.end.value, error)
         place = carry_descriptors(self, [self._mail.sock.fileno(), self._lane.sock.fileno(), self.obituary.fileno()])
         return _arrive, (self.uid, self.name, self.pid, self.grace_s, place)
 
@@ -206,7 +209,7 @@ class Contact:
 def _leave_behind() -> None:
     """In a forked child: handles are the parent's. Their ends are closed here."""
     for handle in [*_known.values()]:
-        handle._left_behind = True
+        handle._left_behind = handle._refuses = True
         handle.detach()
     _known.clear()
 
@@ -225,7 +228,7 @@ def _arrive(uid: bytes, name: str, pid: int, grace_s: float, place: int) -> Cont
     return handle
 
 
-def _arrive_ended(uid: bytes, name: str, pid: int, how: str) -> Contact:
+def _arrive_ended(uid: bytes, name: str, pid: int, value: Any, error: Any) -> Contact:
     """As it is unpacked, of one that has ended."""
     known = _known.get(uid)
     if known is not None:
@@ -233,5 +236,5 @@ def _arrive_ended(uid: bytes, name: str, pid: int, how: str) -> Contact:
     handle = Contact.kind.__new__(Contact.kind)
     one, other = packet_pair()
     handle._attach(uid, name, 0.0, one, other, other.copy(), pid)
-    handle.ended(End(None, ComputicleDied(name, how)))
+    handle.ended(End(value, None if error is None else bring_error(error)))
     return handle

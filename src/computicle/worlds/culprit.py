@@ -55,8 +55,8 @@ def _parts_of(value: Any) -> Iterator[tuple[str, Any]]:
         for key, part in [*value.items()]:
             yield f"[{shown(key)}]", part
             yield f" key {shown(key)}", key
-    elif isinstance(value, tuple) and hasattr(value, "_fields"):
-        for name, part in zip(value._fields, value, strict=True):
+    elif isinstance(value, tuple) and (fields := getattr(value, "_fields", None)):
+        for name, part in zip(fields, value, strict=True):
             yield f".{name}", part
     elif isinstance(value, (list, tuple, set, frozenset)):
         for index, part in enumerate([*value]):

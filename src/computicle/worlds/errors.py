@@ -13,13 +13,13 @@ Not here: how a process that said nothing has ended (obituary.py).
 
 import os
 import traceback
-from typing import Any
+from typing import Any, NamedTuple
 
 from computicle.scheduler.errors import Cancelled, FiberCancelled
 from computicle.scheduler.traces import set_cause
 from computicle.worlds.codec import Parcel, pack, unpack
 
-__all__ = ["ComputicleDied", "RemoteError", "RemoteTraceback", "bring_error", "carry_error"]
+__all__ = ["ComputicleDied", "RemoteError", "RemoteTraceback", "bring_error", "carried_error", "carry_error"]
 
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 TEXT_MAX = 100_000  # characters of a traceback
@@ -68,6 +68,11 @@ class RemoteTraceback(Exception):
 
 def carry_error(error: BaseException, name: str) -> Parcel:
     """Pack an error that was raised in the computicle `name`."""
+    return pack(carried_error(error, name))
+
+
+def carried_error(error: BaseException, name: str) -> Any:
+    """What stands for it on its way; for `bring_error`."""
     text = _text_of(error)
     if isinstance(error, Cancelled):
         error = FiberCancelled("it was cancelled")
@@ -75,30 +80,60 @@ def carry_error(error: BaseException, name: str) -> Parcel:
         error = ComputicleDied(name, f"ended itself: SystemExit({error.code!r})")
     elif isinstance(error, KeyboardInterrupt):
         error = ComputicleDied(name, "was interrupted: KeyboardInterrupt")
-    return pack((_carriable(error), text))
+    return _carried(error), text
 
 
-def _carriable(error: BaseException) -> BaseException:
-    """The error, if it can be rebuilt; else what stands for it. In a group, each for itself."""
-    if isinstance(error, BaseExceptionGroup):
-        error = error.derive([_carriable(part) for part in error.exceptions])
+def bring_error(content: Any) -> BaseException:
+    """The error, once unpacked, with where it comes from as its cause."""
+    carried, text = content
+    error = _brought(carried)
+    set_cause(error, RemoteTraceback(text))
+    return error
+
+
+class _Carried(NamedTuple):
+    """An error on its way: itself, if it can be rebuilt here and there, and in any case what it was."""
+
+    kind: str
+    text: str
+    pickled: bytes | None
+    whole: BaseException | None  # in place of that, if it is too large for a packet or has handles in it
+    parts: "tuple[str, list[_Carried]] | None"  # a group's message and errors, each on its own way
+
+
+def _carried(error: BaseException) -> _Carried:
+    kind, text = _name_of(type(error)), _said_by(error)
+    if type(error) in (ExceptionGroup, BaseExceptionGroup):
+        assert isinstance(error, BaseExceptionGroup)
+        return _Carried(kind, text, None, None, (error.message, [_carried(part) for part in error.exceptions]))
     try:
         parcel = pack(error)
         rebuilt = unpack(parcel.data, 0, parcel.duplicates())
         parcel.close()
         if type(rebuilt).__qualname__ == type(error).__qualname__:
-            return error
+            if parcel.descriptors:
+                return _Carried(kind, text, None, error, None)
+            return _Carried(kind, text, parcel.data, None, None)
     except Exception:  # noqa: S110  # it cannot be carried, for whatever reason
         pass
-    return RemoteError(_name_of(type(error)), _said_by(error))
+    return _Carried(kind, text, None, None, None)
 
 
-def bring_error(carried: Any) -> BaseException:
-    """The error, once unpacked, with where it comes from as its cause."""
-    error, text = carried
-    assert isinstance(error, BaseException)
-    set_cause(error, RemoteTraceback(text))
-    return error
+def _brought(carried: _Carried) -> BaseException:
+    if carried.parts is not None:
+        message, parts = carried.parts
+        return BaseExceptionGroup(message, [_brought(part) for part in parts])
+    if carried.whole is not None:
+        return carried.whole
+    if carried.pickled is not None:
+        try:
+            error = unpack(carried.pickled, 0, ())
+        except Exception:  # noqa: S110  # its class is not to be had here
+            pass
+        else:
+            if isinstance(error, BaseException):
+                return error
+    return RemoteError(carried.kind, carried.text)
 
 
 def _text_of(error: BaseException) -> str:

@@ -203,7 +203,10 @@ class Handle(Contact):
         me = entering()
         if self is not _own_handle(me):
             raise TypeError(f"select: computicle {self.name!r} is another one: of computicles only self_() is a source")
-        return home_of(me).mailbox
+        home = home_of(me)
+        if home.hands_over:
+            raise RuntimeError("select: this computicle has an on_message, which gets all messages: use one of the two")
+        return home.mailbox
 
     # Helpers.
 

@@ -22,7 +22,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from computicle.engine.packets import Packet, PacketSocket, packet_pair
+from computicle.engine.packets import DescriptorsLost, Packet, PacketSocket, packet_pair
 from computicle.scheduler.attendants import Attendant, attend, attendants_of, await_op
 from computicle.scheduler.carrier import here
 from computicle.scheduler.fiber import Fiber
@@ -30,7 +30,7 @@ from computicle.scheduler.flows import BaseScope, RunScope
 from computicle.scheduler.line import Line
 from computicle.scheduler.log import log_error
 from computicle.worlds.codec import Parcel, unpack
-from computicle.worlds.errors import ComputicleDied, bring_error
+from computicle.worlds.errors import ComputicleDied, bring_error, carry_error
 from computicle.worlds.lane import Lane
 from computicle.worlds.mailbox import Mailbox
 from computicle.worlds.obituary import End
@@ -83,14 +83,14 @@ class Home:
         _homes.add(self)
         self.closing: list[Callable[[], None]] = []  # what else ends with it
         # As long as nobody has a handle, what comes is answers only, and for those somebody waits.
-        self._pumping = Attendant(attendants_of(scope), self._pump, lasting=True, reachable=False)
-        attend(scope, self._pumping, "the pump")
+        self._pump = _Pump(self)
+        attend(scope, self._pump, "the pump")
 
     def open(self, handle: "Contact", mailbox: Mailbox) -> None:
         """From now on others may post and ask."""
         self.handle = handle
         self.mailbox = mailbox
-        self._pumping.reach()
+        self._pump.reach()
 
     # Asking.
 
@@ -126,21 +126,21 @@ class Home:
 
     # The pump.
 
-    def _pump(self) -> None:
+    def pump(self) -> None:
+        """Take what comes in, one after the other."""
         me = here().fiber
-        try:
-            while True:
+        while True:
+            try:
                 packet = self._wire.receive(0)
                 if packet is None:
                     packet = await_op(me, self._wire.reading, self._wire.receive, 0)
                 if not packet.data:
                     return  # nobody is left who has a handle
-                try:
-                    self._take(packet)
-                except Exception as error:
-                    log_error(error, "what another computicle has sent could not be read")
-        finally:
-            self._close()
+                self._take(packet)
+            except DescriptorsLost as error:
+                self._lose(error)
+            except Exception as error:
+                log_error(error, "what another computicle has sent could not be read")
 
     def _take(self, packet: Packet) -> None:
         kind, number, who = HEAD.unpack_from(packet.data)
@@ -155,6 +155,14 @@ class Home:
                 self.staying[who]()
         else:
             self._settle(kind, number, packet)
+
+    def _lose(self, error: DescriptorsLost) -> None:
+        """A packet came without the descriptors that belong to it: whoever is concerned is told."""
+        kind, number, who = HEAD.unpack_from(error.data)
+        if kind & ~INTRODUCED in _requests:
+            self.answer(number, who, carry_error(error, "the one that was asked"), failed=True)
+        elif number in self.replies:
+            self.replies.pop(number).settle(None, OSError(*error.args))
 
     def _settle(self, kind: int, number: int, packet: Packet) -> None:
         reply = self.replies.pop(number, None)
@@ -189,7 +197,8 @@ class Home:
         if self.mailbox is not None:
             self.mailbox.close()
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """The end of the scope it belongs to."""
         self.scope.home = None
         for close in self.closing:
             close()
@@ -206,6 +215,20 @@ def _leave_all_behind() -> None:
 
 
 os.register_at_fork(after_in_child=_leave_all_behind)
+
+
+class _Pump(Attendant):
+    """Takes what comes in. With it the home ends, also if it never began: a run may end without having waited."""
+
+    __slots__ = ("_home",)
+
+    def __init__(self, home: Home) -> None:
+        super().__init__(attendants_of(home.scope), home.pump, lasting=True, reachable=False)
+        self._home = home
+
+    def end(self) -> None:
+        self._home.close()
+        super().end()
 
 
 def home_of(me: Fiber) -> Home:

@@ -74,7 +74,7 @@ class Keeper(Attendant):
                     raise
                 with Shield():
                     handle.quit(drain=False)
-                    packet = me.kernel.finish_op(me, wire.reading, wire.receive, PEEK)
+                    packet = wire.receive(PEEK) or me.kernel.finish_op(me, wire.reading, wire.receive, PEEK)
         finally:
             wire.close()
         self._tell(read_end(packet, handle.name))

@@ -14,6 +14,7 @@ Rules:
 Not here: what is said (home.py, handle.py), how packets travel (engine/packets.py).
 """
 
+import errno
 import os
 import select
 from collections import deque
@@ -104,7 +105,9 @@ class Lane:
         self._late.append(packet)
         if len(self._late) == 1:
             me = fiber_here()
-            assert me is not None
+            if me is None:  # a thread without fibers: it waits itself
+                self._send_blocking(self._late.popleft())
+                return
             attend(me.kernel.run_scope or me.kernel.base, Pusher(self, me), f"sender of {self._label}")
 
     def __reduce__(self) -> Any:
@@ -117,10 +120,15 @@ class Lane:
         self.sock.close()
 
     def _send_when_room(self, me: Fiber | None, packet: Packet) -> None:
-        if me is None:
-            self._send_blocking(packet)
-        else:
-            self._send_later(me, packet)
+        # Copies: what they belong to may be closed while this waits.
+        packet = Packet(packet.data, [os.dup(descriptor) for descriptor in packet.descriptors])
+        try:
+            if me is None:
+                self._send_blocking(packet)
+            else:
+                self._send_later(me, packet)
+        finally:
+            _close_all(packet)
 
     def _send_later(self, me: Fiber, packet: Packet) -> None:
         crowd = self._crowds.get(me.kernel)
@@ -129,12 +137,16 @@ class Lane:
         crowd.count += 1
         try:
             with crowd.turn:
-                if not send_packet(self.sock, packet.data, packet.descriptors):
+                if not crowd.wire.send(packet):  # which also forgets an edge that came while nobody waited
                     me.kernel.finish_op(me, crowd.wire.writing, crowd.wire.send, packet)
+        except OSError:
+            if self.sock.fileno() >= 0:
+                raise
+            raise BrokenPipeError(errno.EPIPE, "it has ended") from None  # and the lane was closed for that
         finally:
             crowd.count -= 1
             if crowd.count == 0:
-                del self._crowds[me.kernel]
+                self._crowds.pop(me.kernel, None)
                 crowd.wire.close()
 
     def _send_blocking(self, packet: Packet) -> None:

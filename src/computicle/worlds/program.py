@@ -10,6 +10,8 @@ Rules:
 Not here: who runs it (world.py), who calls it (requests.py).
 """
 
+import __future__
+
 import ast
 import itertools
 import linecache
@@ -111,8 +113,6 @@ def run_source(text: str | bytes, name: str, namespace: dict[str, Any], notice: 
 
 
 def _future_flags(tree: ast.Module) -> int:
-    import __future__  # noqa: PLC0415
-
     flags = 0
     for statement in tree.body:
         if isinstance(statement, ast.ImportFrom) and statement.module == "__future__":

@@ -11,12 +11,12 @@ Not here: how they come in (home.py), what quitting does (world.py).
 
 import sys
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 from computicle.engine.packets import Packet
 from computicle.scheduler.arguments import name_of
 from computicle.scheduler.errors import Cancelled
+from computicle.scheduler.park import Opening
 from computicle.scheduler.spots import calls_out
 from computicle.worlds.codec import Parcel, pack, unpack
 from computicle.worlds.errors import carry_error
@@ -47,18 +47,21 @@ def _exec(home: Home, number: int, asker: bytes, packet: Packet) -> None:
         text = unpack(packet.data, HEAD.size, packet.descriptors)
         return run_source(text, f"<code for {_name(home)}>", _globals(), lambda: _notice(home))
 
-    _spawn(home, number, asker, run, "code")
+    _Running(home, number, asker, run).begin("code")
 
 
 def _call(home: Home, number: int, asker: bytes, packet: Packet) -> None:
     try:
         fn, args, kwargs = unpack(packet.data, HEAD.size, packet.descriptors)
-        if isinstance(fn, str):
-            fn = _named(fn)
     except Exception as error:
         home.answer(number, asker, carry_error(error, _name(home)), failed=True)
         return
-    _spawn(home, number, asker, partial(fn, *args, **kwargs), name_of(fn))
+
+    def run() -> Any:
+        # A name is looked up only now: code that was sent before may define it.
+        return (_named(fn) if isinstance(fn, str) else fn)(*args, **kwargs)
+
+    _Running(home, number, asker, run).begin(fn if isinstance(fn, str) else name_of(fn))
 
 
 def _get(home: Home, number: int, asker: bytes, packet: Packet) -> None:
@@ -99,26 +102,46 @@ def _quit(home: Home, _number: int, _asker: bytes, packet: Packet) -> None:
 use_requests({EXEC: _exec, CALL: _call, GET: _get, SET: _set, CANCEL: _cancel, QUIT: _quit})
 
 
-def _spawn(home: Home, number: int, asker: bytes, run: Callable[[], Any], name: str) -> None:
-    key = (asker, number)
+class _Running(Opening):
+    """A request that takes time: answered in any case, also if it is cancelled before it has begun."""
+
+    __slots__ = ("_asker", "_home", "_number", "_run")
+
+    def __init__(self, home: Home, number: int, asker: bytes, run: Callable[[], Any]) -> None:
+        self._home = home
+        self._number = number
+        self._asker = asker
+        self._run = run
+
+    def begin(self, name: str) -> None:
+        scope = self._home.scope if self._home.life is None else self._home.life.guests
+        if scope.open:  # else it ends: who has asked is told that
+            key = (self._asker, self._number)
+            self._home.running[key] = scope.begin(_Running.serve, (self,), {}, name)
 
     @calls_out
-    def serve() -> None:
+    def serve(self) -> None:
+        """What its fiber runs."""
         try:
-            parcel = pack(run())
+            parcel = pack(self._run())
         except BaseException as error:
-            home.answer(number, asker, carry_error(error, _name(home)), failed=True)
+            self._fail(error)
             if isinstance(error, (Cancelled, SystemExit, KeyboardInterrupt)):
                 raise
         else:
-            home.answer(number, asker, parcel)
-        finally:
-            home.running.pop(key, None)
+            self._finish()
+            self._home.answer(self._number, self._asker, parcel)
 
-    scope = home.scope if home.life is None else home.life.guests
-    if not scope.open:
-        return  # it ends: who has asked is told that
-    home.running[key] = scope.begin(serve, (), {}, name)
+    def end(self) -> None:
+        """It will never begin."""
+        self._fail(Cancelled())
+
+    def _fail(self, error: BaseException) -> None:
+        self._finish()
+        self._home.answer(self._number, self._asker, carry_error(error, _name(self._home)), failed=True)
+
+    def _finish(self) -> None:
+        self._home.running.pop((self._asker, self._number), None)
 
 
 def _answer_at_once(home: Home, number: int, asker: bytes, act: Callable[[], Parcel]) -> None:

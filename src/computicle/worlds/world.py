@@ -73,6 +73,8 @@ class Life:
         self._failure: BaseException | None = None  # what a hook has raised
         self._hooked: set[str] = set()
         self._quitting = False
+        self._draining: Fiber | None = None  # who sees to it that what was accepted is handled
+        self._resting = False  # the program has ended, and it stays
 
     @calls_out
     def lead(self, program: Any) -> Any:
@@ -90,6 +92,7 @@ class Life:
                 if self._stays():
                     if program is not None:
                         self._maker.push(HEAD.pack(STAYS, 0, self.home.uid), Parcel(b""))
+                    self._resting = True
                     self._wait_for_quit()
         finally:
             if callable(on_exit := self._namespace.get("on_exit")):
@@ -127,8 +130,8 @@ class Life:
         mailbox = self.home.mailbox
         assert mailbox is not None
         while True:
-            message = mailbox.receive(entering(), None)
             try:
+                message = mailbox.receive(entering(), None)
                 self._namespace["on_message"](message)
             except Exception as error:
                 self._fail(error)
@@ -163,8 +166,10 @@ class Life:
             self.home.mailbox.shut()
             if self.guests.open:
                 work = self._drain if drain else self._cancel_all
-                attend(self.home.scope, Attendant(attendants_of(self.home.scope), work, lasting=False), "quit")
-        elif not drain:
+                quitter = Attendant(attendants_of(self.home.scope), work, lasting=False)
+                self._draining = attend(self.home.scope, quitter, "quit")
+        elif not drain and self._draining is not None:
+            self._draining.cancel()
             self._cancel_all()
 
     def _drain(self) -> None:
@@ -180,6 +185,8 @@ class Life:
 
     def _is_drained(self) -> bool:
         assert self.home.mailbox is not None
+        if self._resting and not self._own.fibers and not self.guests.fibers and not self.home.hands_over:
+            return True  # nobody is left who could take anything
         return not self.home.running and self.home.mailbox.is_drained()
 
     def _gets_on(self, taken: int) -> bool:

@@ -21,7 +21,6 @@ Sources: pidfd_open(2), prctl(2), waitid(2).
 """
 
 import contextlib
-import errno
 import gc
 import importlib
 import os
@@ -34,7 +33,15 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from computicle.engine.packets import Packet, PacketSocket, packet_buffer, packet_pair, receive_packet, send_packet
+from computicle.engine.packets import (
+    DescriptorsLost,
+    Packet,
+    PacketSocket,
+    packet_buffer,
+    packet_pair,
+    receive_packet,
+    send_packet,
+)
 from computicle.worlds.obituary import write_end
 
 __all__ = ["Birth", "Zygote", "alive", "ending", "killing", "quitting", "said", "starting"]
@@ -158,10 +165,8 @@ class Zygote:
         while True:
             try:
                 return receive_packet(link, self._buffer)
-            except OSError as error:
-                if error.errno != errno.EMFILE:
-                    raise
-                # It brought more than there is room for, and is lost. Whoever has asked is told: its obituary ends.
+            except DescriptorsLost:
+                continue  # whoever has asked is told: its obituary, which came along, ends
 
     def _obey(self, packet: Packet, world: World | None) -> Birth | None:
         kind, body = packet.data[:1], packet.data[1:]
@@ -265,7 +270,9 @@ class Zygote:
     def _bury(self, world: World) -> Birth | None:
         """It has ended: reap it, tell everybody, and end what it leaves behind."""
         if os.waitid(os.P_PID, world.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            return None  # the event was for somebody who had this descriptor before
+            return (
+                None  # it lives: the event was of another one's descriptor, closed a moment ago, that had this number
+            )
         if world.link.fileno() in self._handlers:
             birth = self._hear(world.link, world)
             if birth is not None:

@@ -1,0 +1,187 @@
+"""Too few descriptors, and messages that bring some: nobody hangs, and what is lost is told."""
+
+import pathlib
+import textwrap
+
+import pytest
+
+from tests.process.children import ended
+
+
+def said_by(program: str) -> list[str]:
+    quiet = "import resource, warnings\nwarnings.simplefilter('ignore', ResourceWarning)\nsignal.alarm(8)\n"
+    said = ended(quiet + textwrap.dedent(program))
+    assert said.status == 0, (said.lines, said.errors[-1500:])
+    return said.lines
+
+
+def test_a_maker_with_a_small_soft_limit() -> None:
+    program = """
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        def main():
+            computicles = [Computicle() for _ in range(40)]
+            say(sum(c.call(abs, -1) for c in computicles))
+        run(main)
+    """
+    assert said_by(program) == ["40"]
+
+
+def test_a_maker_with_a_small_hard_limit() -> None:
+    program = """
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        def main():
+            computicles = []
+            try:
+                for _ in range(100):
+                    computicles.append(Computicle())
+            except OSError:
+                say("refused")
+            say(len(computicles) > 5)
+            for c in computicles:
+                c.kill()
+            for c in computicles:
+                try:
+                    c.wait()
+                except ComputicleDied:
+                    pass
+            computicles.clear()
+            import gc
+            gc.collect()
+            say(Computicle(abs, -3).wait())
+        run(main)
+    """
+    assert said_by(program) == ["refused", "True", "3"]
+
+
+FULL = """
+    import resource
+    def fill():
+        global kept
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        kept = []
+        try:
+            while True:
+                kept.append(os.dup(0))
+        except OSError:
+            pass
+    def empty():
+        while kept:
+            os.close(kept.pop())
+"""
+
+
+def test_a_world_without_descriptors_still_takes_small_things() -> None:
+    program = (
+        FULL
+        + """
+    with Computicle() as c:
+        c.call(fill)
+        say(c.call(abs, -1), c.call(abs, -2))
+    say("ended")
+    """
+    )
+    assert said_by(program) == ["1 2", "ended"]
+
+
+def test_a_big_request_to_a_world_without_descriptors_fails_alone() -> None:
+    program = (
+        FULL
+        + """
+    with Computicle(grace=1) as c:
+        c.call(fill)
+        try:
+            c.call(len, bytearray(100_000), timeout=2)
+        except Exception as error:
+            say(type(error).__name__)
+        c.call(empty, timeout=2)
+        say(c.call(len, bytearray(100_000), timeout=2))
+    say("ended")
+    """
+    )
+    assert said_by(program)[-2:] == ["100000", "ended"]
+
+
+def test_a_big_result_of_a_world_without_descriptors_fails_alone() -> None:
+    program = (
+        FULL
+        + """
+    with Computicle(grace=1) as c:
+        c.call(fill)
+        try:
+            c.call(bytearray, 100_000, timeout=2)
+        except OSError as error:
+            say(type(error).__name__)
+        say(c.call(abs, -1, timeout=2))
+    say("ended")
+    """
+    )
+    assert said_by(program)[-2:] == ["1", "ended"]
+
+
+def test_a_maker_without_descriptors_hears_of_an_end_with_a_big_value() -> None:
+    program = (
+        FULL
+        + """
+    def main():
+        c = Computicle("from computicle import *\\nreceive()\\nbytearray(1_000_000)")
+        fill()
+        c.post(1)
+        try:
+            c.wait(timeout=3)
+        except OSError:
+            say("no room")
+        empty()
+        say(len(c.wait(timeout=3)))
+    run(main)
+    """
+    )
+    assert said_by(program)[-1] == "1000000"
+
+
+def test_a_maker_without_descriptors_gets_an_error_for_a_big_answer() -> None:
+    program = (
+        FULL
+        + """
+    def main():
+        with Computicle(grace=1) as c:
+            c.call(abs, -1)
+            fill()
+            try:
+                c.call(bytearray, 1_000_000, timeout=2)
+            except Exception as error:
+                say(type(error).__name__)
+            empty()
+            say(len(c.call(bytearray, 1_000_000, timeout=2)))
+    run(main)
+    """
+    )
+    assert said_by(program)[-1] == "1000000"
+
+
+NO_FORK = """
+import os
+real, left = os.fork, [2]
+def fork():
+    if left[0] == 0:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+    left[0] -= 1
+    return real()
+os.fork = fork
+"""
+
+
+def test_no_more_processes(tmp_path: pathlib.Path) -> None:
+    """The zygote is told so by a module that it was to preload."""
+    (tmp_path / "nofork.py").write_text(NO_FORK)
+    program = """
+        sys.path.insert(0, FOLDER)
+        def main():
+            say(Computicle(abs, -1, preload=["nofork"]).wait())
+            say(Computicle(abs, -1).wait())
+            try:
+                Computicle(abs, -1)
+            except OSError as error:
+                say(error.errno)
+        run(main)
+    """
+    assert said_by(program.replace("FOLDER", repr(str(tmp_path)))) == ["1", "1", "11"]

@@ -1,0 +1,162 @@
+"""Making one: its options, and what may be wrong with them."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import textwrap
+from typing import Any
+
+import pytest
+
+from computicle import *
+
+
+def test_environment_and_folder(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINE", "inherited")
+
+    def look() -> Any:
+        return os.environ.get("MINE"), os.environ.get("OTHER"), os.getcwd()
+
+    def main() -> None:
+        assert Computicle(look).wait() == ("inherited", None, os.getcwd())
+        assert Computicle(look, env={"OTHER": "x"}).wait()[:2] == (None, "x")
+        assert Computicle(look, cwd=tmp_path).wait()[2] == str(tmp_path)
+        monkeypatch.chdir(tmp_path)
+        os.environ["MINE"] = "changed"
+        assert Computicle(look).wait() == ("changed", None, str(tmp_path))
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        ({"cwd": "/no/such/folder"}, OSError),
+        ({"env": {"a": 1}}, (TypeError, ValueError)),
+        ({"env": {"a=b\0": "x"}}, (TypeError, ValueError, OSError)),
+        ({"grace": -1}, (TypeError, ValueError)),
+        ({"grace": "long"}, (TypeError, ValueError)),
+        ({"idle_timeout": -1}, (TypeError, ValueError)),
+        ({"preload": "json"}, TypeError),
+        ({"preload": ["no_such_module"]}, ImportError),
+    ],
+    ids=repr,
+)
+def test_wrong_options_are_told(options: Any, kind: Any) -> None:
+    def main() -> None:
+        with pytest.raises(kind):
+            Computicle(abs, -1, **options).wait()
+
+    run(main)
+
+
+def test_preloads(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "starts_a_thread.py").write_text(
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()"
+    )
+    (tmp_path / "fails.py").write_text("raise RuntimeError('at import')")
+    (tmp_path / "exits.py").write_text("import os; os._exit(3)")
+    (tmp_path / "quits.py").write_text("raise SystemExit(3)")
+    (tmp_path / "counts.py").write_text("import os\npid = os.getpid()")
+    program = """
+        import sys
+        sys.path.insert(0, {path!r})
+        from computicle import *
+        def main():
+            for module in ("starts_a_thread", "fails", "exits", "quits", "no_such_module"):
+                try:
+                    Computicle(abs, -1, preload=[module])
+                except ImportError as error:
+                    print(module, module in str(error))
+            one = Computicle("import counts, os; (counts.pid, os.getpid())", preload=["counts"])
+            pid, own = one.wait()
+            assert pid != own
+            print(Computicle("import counts; counts.pid").wait() == pid)
+        run(main)
+    """
+    code = textwrap.dedent(program.format(path=str(tmp_path)))
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    expected = [f"{name} True" for name in ("starts_a_thread", "fails", "exits", "quits", "no_such_module")]
+    assert said.stdout.splitlines() == [*expected, "True"], said.stderr
+
+
+def test_globals_that_are_named_like_options() -> None:
+    def main() -> None:
+        value = Computicle("(name, env, x)", globals={"name": 1, "env": 2}, x=3).wait()
+        assert value == (1, 2, 3)
+        assert Computicle(lambda: answer, globals={"answer": 42}).wait() == 42  # type: ignore[name-defined]  # noqa: F821
+
+    run(main)
+
+
+def test_arguments_of_functions_named_like_options() -> None:
+    def main() -> None:
+        with pytest.raises(TypeError):
+            Computicle(None, 1)
+        with pytest.raises(TypeError):
+            Computicle("1", 2)
+        assert Computicle(dict, a=1, target=2, self=3).wait() == {"a": 1, "target": 2, "self": 3}
+
+    run(main)
+
+
+def test_nothing_of_the_maker_is_shared() -> None:
+    here = ["mine"]
+
+    def change() -> Any:
+        here.append("theirs")
+        return here
+
+    def main() -> None:
+        assert Computicle(change).wait() == ["mine", "theirs"]
+        assert here == ["mine"]
+
+    run(main)
+
+
+def test_it_has_no_descriptors_but_its_own() -> None:
+    def look() -> list[str]:
+        return os.listdir("/proc/self/fd")
+
+    def main() -> None:
+        kept = [Computicle() for _ in range(20)]
+        with open(os.devnull) as _file:
+            assert len(Computicle(look).wait()) < 20
+        for computicle in kept:
+            computicle.quit()
+
+    run(main)
+
+
+def test_random_numbers_differ() -> None:
+    source = "import random\nrandom.random()"
+
+    def main() -> None:
+        assert len({Computicle(source).wait() for _ in range(5)}) == 5
+
+    run(main)
+
+
+def test_standard_input_is_empty() -> None:
+    assert run(lambda: Computicle("import sys\nsys.stdin.read()").wait()) == ""
+
+
+def test_names() -> None:
+    def main() -> None:
+        assert Computicle(abs, -1, name="mine").name == "mine"
+        assert Computicle(abs, -1).name.startswith("abs-")
+        assert Computicle("from computicle import *\nself_().name", name="ä'\n").wait() == "ä'\n"
+        assert "mine" in repr(Computicle(abs, 1, name="mine"))
+
+    run(main)
+
+
+def test_made_in_a_folder_that_is_gone(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(OSError):
+        run(lambda: Computicle(abs, -1).wait())
+    assert run(lambda: Computicle(abs, -1, cwd=tmp_path).wait()) == 1

@@ -1,0 +1,172 @@
+"""Programs with computicles, watched from outside: their ends, and what they leave behind (nothing)."""
+
+import os
+import signal
+import textwrap
+
+import pytest
+
+from tests.process.children import Child, ended
+from tests.worlds.conftest import await_gone
+from tests.worlds.test_deaths import is_running
+
+
+def gone(pids: list[int]) -> None:
+    await_gone(lambda: [pid for pid in pids if is_running(pid)])
+
+
+TREE = """
+def grow(depth):
+    os.write(1, b"%d\\n" % os.getpid())
+    if depth:
+        Computicle(grow, depth - 1)
+        Computicle(grow, depth - 1)
+    sleep(3600)
+
+def main():
+    from computicle.worlds.launcher import launcher
+    Computicle(grow, 2)
+    os.write(1, b"%d\\n" % launcher._process.pid)
+    sleep(3600)
+
+run(main)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_with_the_program_all_its_descendants_end(number: signal.Signals) -> None:
+    with Child("import resource; resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n" + TREE) as child:
+        pids = [int(line) for line in (child.line() for _ in range(8)) if line]
+        assert all(map(is_running, pids))
+        child.send(number)
+        child._process.wait()
+        gone(pids)
+
+
+def test_ctrl_c_for_the_whole_process_group_is_a_clean_end() -> None:
+    program = """
+        def linger():
+            try:
+                say("begun")
+                sleep(3600)
+            finally:
+                say("cleaned up")
+        def main():
+            Computicle(linger)
+            Computicle(on_message=print, on_exit=lambda: say("on_exit"))
+            sleep(3600)
+        try:
+            run(main)
+        except KeyboardInterrupt:
+            say("interrupted")
+    """
+    with Child(textwrap.dedent(program)) as child:
+        assert child.line() == "begun"
+        child.until_asleep()
+        os.killpg(child.pid, signal.SIGINT)
+        said = child.end()
+    assert said.status == 0
+    assert sorted(said.lines[:-1]) == ["cleaned up", "on_exit"]
+    assert said.lines[-1] == "interrupted"
+    assert "KeyboardInterrupt" not in said.errors
+
+
+def test_at_interpreter_exit_without_run() -> None:
+    program = """
+        c = Computicle(lambda: (sleep(0.01), say("has ended by itself")))
+        s = Computicle(on_message=lambda m: say("got", m), on_exit=lambda: say("on_exit"))
+        s.post(1)
+        say("end of the program")
+    """
+    said = ended(textwrap.dedent(program))
+    assert said.status == 0, said.errors
+    assert set(said.lines) == {"end of the program", "got 1", "on_exit", "has ended by itself"}
+
+
+def test_at_interpreter_exit_after_an_uncaught_error() -> None:
+    program = """
+        c = Computicle("from computicle import *\\nsleep(3600)")
+        s = Computicle(on_exit=lambda: say("on_exit"))
+        1 / 0
+    """
+    said = ended(textwrap.dedent(program))
+    assert said.status == 1
+    assert "ZeroDivisionError" in said.errors
+
+
+def test_an_unclaimed_error_without_run_is_logged() -> None:
+    said = ended("c = Computicle('1 / 0', name='the one')\nwait_for(lambda: not c.alive, every=0.001)\nsleep(0)\n")
+    assert "ZeroDivisionError" in said.errors
+
+
+def test_sys_exit_and_os_exit_with_worlds_alive() -> None:
+    for end in ("sys.exit(3)", "os._exit(3)"):
+        with Child(f"c = Computicle()\nsay(c.pid)\n{end}") as child:
+            pid = int(child.line())
+            assert child.end().status == 3
+            gone([pid])
+
+
+def test_what_worlds_print_is_kept_and_may_have_a_prefix() -> None:
+    program = """
+        import ctypes
+        run(lambda: Computicle("print('out'); import sys; print('err', file=sys.stderr); print('no newline', end='')"))
+        say()
+        run(lambda: Computicle("print('a\\\\nb'); print('c', end=''); print('d'); print('e', end='')", prefix=True, name="n"))
+        run(lambda: Computicle("import os; os.write(1, b'raw\\\\n'); import subprocess; subprocess.run(['echo', 'sub'])"))
+        try:
+            run(lambda: Computicle("print('before the end'); import os; os._exit(1)").wait())
+        except ComputicleDied:
+            pass
+    """
+    said = ended(textwrap.dedent(program))
+    assert said.lines == ["out", "no newline", "n: a", "n: b", "n: cd", "n: e", "raw", "sub", "before the end"]
+    assert "err" in said.errors.splitlines()
+
+
+def test_a_reader_who_leaves_kills_nobody() -> None:
+    program = """
+        r, w = os.pipe()
+        saved = os.dup(1)
+        os.dup2(w, 1); os.close(w)
+        c = Computicle("from computicle import *\\nreceive()\\nprint('into nothing')\\n5")
+        os.dup2(saved, 1); os.close(r)
+        c.post(1)
+        try:
+            say(c.wait())
+        except BrokenPipeError:
+            say("broken pipe")
+    """
+    assert ended(textwrap.dedent(program)).lines in (["5"], ["broken pipe"])
+
+
+def test_with_standard_descriptors_closed() -> None:
+    program = """
+        saved = os.dup(2)
+        os.close(0); os.close(1); os.close(2)
+        value = Computicle("print('x'); import os; sorted(map(int, os.listdir('/proc/self/fd')))[:3]").wait()
+        os.write(saved, repr(value).encode())
+        os._exit(0)
+    """
+    assert "[0, 1, 2]" in ended(textwrap.dedent(program)).errors
+
+
+def test_nothing_is_said_with_all_warnings_on() -> None:
+    said = ended(
+        "Computicle(abs, -1).wait()\nwith Computicle() as c: c.call(abs, 1)\nrun(lambda: Computicle('1').wait())"
+    )
+    assert said.errors == ""
+
+
+def test_daemon_threads_and_helpers_at_the_end_of_a_world() -> None:
+    program = """
+        def body():
+            import time
+            threading.Thread(target=time.sleep, args=(3600,), daemon=True).start()
+            offload(abs, -1)
+            t = threading.Thread(target=lambda: say("a thread waits for none"))
+            t.start()
+            return "value"
+        say(run(lambda: Computicle(body).wait()))
+    """
+    assert sorted(ended(textwrap.dedent(program)).lines) == ["a thread waits for none", "value"]
