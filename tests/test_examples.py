@@ -56,6 +56,10 @@ PROGRAMS = {
     "source_splitter_sinks.py": "even numbers, times ten: 2495000\nodd numbers, times ten: 2500000\n",
     "token_ring.py": "".join(f"round {n}: the token has been handed on {n}00 times\n" for n in (1, 2, 3))
     + r"each node has seen it: \{3\} times\n",
+    "supervised_worker.py": (
+        "half of 2 is 1\nhalf of 3 is too much: ended without a word, with exit status 1\n"
+        "half of 4 is 2\nhalf of 5 is too much: ended without a word, with exit status 1\nhalf of 6 is 3\n"
+    ),
     "worker_pool.py": r"primes in each thousand: \[168, 135, 128, 120, 118, 114, 118, 106, 111, 111\]\nin all: 1229\n",
 }
 

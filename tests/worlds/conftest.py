@@ -28,6 +28,15 @@ def descriptors() -> dict[str, str]:
     return found
 
 
+def is_next(pid: str) -> bool:
+    """True if it is the one that is kept at hand, and is no computicle yet."""
+    try:
+        with open(f"/proc/{pid}/comm") as file:
+            return file.read() in ("computicle next\n", "python\n", "python3\n")
+    except OSError:
+        return False
+
+
 def children() -> list[int]:
     """Of the zygote: all computicles there are."""
     process = launcher._process
@@ -35,7 +44,7 @@ def children() -> list[int]:
         return []
     try:
         with open(f"/proc/{process.pid}/task/{process.pid}/children") as file:
-            return [int(pid) for pid in file.read().split()]
+            return [int(pid) for pid in file.read().split() if not is_next(pid)]
     except FileNotFoundError:  # it has died, and so have they
         return []
 

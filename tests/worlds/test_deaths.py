@@ -97,7 +97,7 @@ def test_a_stopped_one_can_be_killed() -> None:
 def test_killed_as_soon_as_it_is_made() -> None:
     def main() -> None:
         for _ in range(20):
-            computicle = Computicle("1")
+            computicle = Computicle(sleep, 3600)
             computicle.kill()
             with pytest.raises(ComputicleDied, match="was killed"):
                 computicle.wait()

@@ -45,7 +45,7 @@ def begin_zygote(root: int, watch: int) -> None:
     try:
         _kept.append(zygote)
         _be_born(birth, pid)
-        status = live(birth)
+        status = live(birth.link)
     except BaseException as error:
         sys.excepthook(type(error), error, error.__traceback__)
     finally:
@@ -58,9 +58,7 @@ def _be_born(birth: Birth, zygote: int) -> None:
     if os.getppid() != zygote:  # it has died before that
         os._exit(1)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    for given, standard in ((birth.out, 1), (birth.err, 2)):
-        os.dup2(given, standard)
-    _close_all_but({0, 1, 2, birth.link, birth.mailbox, birth.lane})
+    _close_all_but({0, 1, 2, birth.link})
     resource.setrlimit(resource.RLIMIT_NOFILE, birth.limit)
     atexit._clear()
     gc.enable()

@@ -16,7 +16,7 @@ import os
 import resource
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any
 
@@ -24,7 +24,7 @@ from computicle.engine.packets import packet_pair
 from computicle.scheduler.arguments import checked_callable, checked_seconds, name_of
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.word import entering
-from computicle.worlds.codec import pack
+from computicle.worlds.codec import Parcel, pack
 from computicle.worlds.contact import Contact
 from computicle.worlds.handle import Handle
 from computicle.worlds.home import home_of
@@ -113,50 +113,44 @@ class Computicle(Handle):
             "prefix": prefix,
             "grace": checked_seconds("Computicle", "grace", grace),
         }
-        try:
-            _start(self, me, name, settings, tuple(preload))
-            keeper = keep(self, me.scope, lasting=lasting)
-            keeper.homes.add(home_of(me))  # which forgets it once it has ended
-            home_of(me).staying[self.uid] = keeper.stay
-            with suppress(BrokenPipeError):  # it has ended already: whoever waits for it is told
-                self._lane.send(b"", carried)
-        except BaseException:
-            carried.close()
-            raise
+        _start(self, me, name, settings, carried, tuple(preload))
+        keeper = keep(self, me.scope, lasting=lasting)
+        keeper.homes.add(home_of(me))  # which forgets it once it has ended
+        home_of(me).staying[self.uid] = keeper.stay
 
 
 Contact.kind = Computicle
 
 
-def _start(handle: Computicle, me: Fiber, name: str, settings: dict[str, Any], preload: tuple[str, ...]) -> None:
-    """Have the zygote fork it, and send it its settings."""
-    home = home_of(me)
+def _start(
+    handle: Computicle, me: Fiber, name: str, settings: dict[str, Any], program: Parcel, preload: tuple[str, ...]
+) -> None:
+    """Have the zygote start it, and send it all it needs."""
     uid = os.urandom(8)
-    mail, mail_there = _with_room(packet_pair)
-    lane, lane_there = _with_room(packet_pair)
-    obituary_there, obituary = _with_room(packet_pair)
-    handle._attach(uid, name, settings["grace"], mail, lane, obituary)
-    out = err = -1
-    try:
-        out, err = (_with_room(partial(_standard, number)) for number in (1, 2))
-        theirs = (mail_there.fileno(), lane_there.fileno(), obituary_there.fileno(), out, err)
-        launcher.ask(starting(uid, preload), theirs)
-        settings.update(handle=handle, maker=home.uid, answers=home.lane)
-        lane_parcel = pack(settings)
-        with suppress(BrokenPipeError):
-            handle._lane.send(b"", lane_parcel)
-        handle._introduced.add(home.uid)
-        handle.pid = _await_birth(handle, me)
-    except BaseException:
-        launcher.tell(killing(uid, "was given up"))
-        handle.detach()
-        raise
-    finally:
+    with ExitStack() as given, ExitStack() as unsent:
+        unsent.callback(program.close)
+        (mail, mail_there), (lane, lane_there), (obituary_there, obituary) = (_with_room(packet_pair) for _ in range(3))
         for sock in (mail_there, lane_there, obituary_there):
-            sock.close()
+            given.callback(sock.close)
+        out, err = (_with_room(partial(_standard, number)) for number in (1, 2))
         for descriptor in (out, err):
-            if descriptor >= 0:
-                os.close(descriptor)
+            given.callback(os.close, descriptor)
+        home = home_of(me)
+        handle._attach(uid, name, settings["grace"], mail, lane, obituary)
+        settings.update(handle=handle, maker=home.uid, answers=home.lane)
+        try:
+            theirs = (mail_there.fileno(), lane_there.fileno(), out, err, obituary_there.fileno())
+            launcher.ask(starting(uid, preload), theirs)
+            with suppress(BrokenPipeError):  # it has ended already: whoever waits for it is told
+                handle._lane.send(b"", pack(settings))
+                unsent.pop_all()
+                handle._lane.send(b"", program)
+            handle._introduced.add(home.uid)
+            handle.pid = _await_birth(handle, me)
+        except BaseException:
+            launcher.tell(killing(uid, "was given up"))
+            handle.detach()
+            raise
 
 
 def _await_birth(handle: Computicle, me: Fiber) -> int:

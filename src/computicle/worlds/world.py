@@ -23,11 +23,11 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from computicle.engine.packets import PacketSocket, packet_buffer, receive_packet, send_packet
+from computicle.engine.packets import Packet, PacketSocket, packet_buffer, receive_packet, send_packet
 from computicle.scheduler.attendants import Attendant, attend, attendants_of
 from computicle.scheduler.carrier import here
 from computicle.scheduler.fiber import Fiber
-from computicle.scheduler.flows import RunScope, run_main
+from computicle.scheduler.flows import RunScope, adopt, run_main
 from computicle.scheduler.idleness import await_idle
 from computicle.scheduler.log import log_error
 from computicle.scheduler.park import park
@@ -41,7 +41,7 @@ from computicle.worlds.functions import own_namespace
 from computicle.worlds.home import HEAD, STAYS, Home
 from computicle.worlds.launcher import launcher
 from computicle.worlds.mailbox import Mailbox
-from computicle.worlds.zygote import Birth, alive, ending
+from computicle.worlds.zygote import alive, ending
 
 __all__ = ["Life", "live"]
 
@@ -211,18 +211,24 @@ class _ToQuit:
 # From the first packet to the last.
 
 
-def live(birth: Birth) -> int:
+def live(link_end: int) -> int:
     """The whole of it; the exit status."""
-    link = PacketSocket(birth.link)
+    link = PacketSocket(link_end)
     launcher.join(link)
-    lane = PacketSocket(birth.lane)
-    mailbox = PacketSocket(birth.mailbox)
-    settings = unpack(*_next_packet(lane))
+    _call_process("computicle next")
+    adopt()  # ahead of what it needs not wait for
+    birth = _next_packet(link)
+    mailbox_end, lane_end, out, err = birth.descriptors
+    for given, standard in ((out, 1), (err, 2)):
+        os.dup2(given, standard)
+        os.close(given)
+    mailbox, lane = PacketSocket(mailbox_end), PacketSocket(lane_end)
+    settings = _unpacked(_next_packet(lane))
     name = settings["handle"].name
     failed = False
     try:
         _settle_in(settings)
-        program, found = unpack(*_next_packet(lane))
+        program, found = _unpacked(_next_packet(lane))
         outcome = pack(run_main(_main, (settings, program, found, lane, mailbox), {}))
     except SystemExit as error:
         failed = error.code not in (None, 0)
@@ -251,19 +257,30 @@ def _main(
     return home.life.lead(program)
 
 
-def _next_packet(lane: PacketSocket) -> tuple[bytes, int, Any]:
-    """Wait for it, before there is a kernel."""
+def _next_packet(sock: PacketSocket) -> Packet:
+    """Wait for it, without giving way: there is nobody yet."""
     ready = select.poll()
-    ready.register(lane, select.POLLIN)
+    ready.register(sock, select.POLLIN)
     buffer = packet_buffer()
-    while (packet := receive_packet(lane, buffer)) is None:
+    while (packet := receive_packet(sock, buffer)) is None:
         ready.poll()
     if not packet.data:
-        os._exit(1)  # the maker has ended before it had told what to do
-    return packet.data, 0, packet.descriptors
+        os._exit(1)  # whoever wanted this has ended before telling what it is
+    return packet
+
+
+def _unpacked(packet: Packet) -> Any:
+    return unpack(packet.data, 0, packet.descriptors)
+
+
+def _call_process(name: str) -> None:
+    """As ps(1) and top(1) show it."""
+    with contextlib.suppress(OSError), open("/proc/self/comm", "wb") as file:
+        file.write(name.encode()[:15])
 
 
 def _settle_in(settings: dict[str, Any]) -> None:
+    _call_process(settings["handle"].name)
     env = settings["env"]
     if env != dict(os.environ):
         for name in [*os.environ]:

@@ -13,7 +13,9 @@ Rules:
      process group.
   3. It runs no code of the program's but the modules it was told to preload.
      One that starts a thread is refused, since after a fork it would be missing.
-  4. Should the zygote die, the system kills the computicles (PR_SET_PDEATHSIG).
+  4. The next one is forked ahead, so that whoever starts one need not wait for
+     the fork, nor for what each does first.
+  5. Should the zygote die, the system kills the computicles (PR_SET_PDEATHSIG).
 
 Not here: what a forked child does (birth.py), who starts this (launcher.py).
 
@@ -50,28 +52,23 @@ ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUM
 
 
 class Birth(NamedTuple):
-    """What a new computicle is given: its descriptors."""
+    """What the zygote's child finds."""
 
-    link: int  # to the zygote
-    mailbox: int
-    lane: int
-    out: int  # standard output and standard error; -1: closed
-    err: int
+    link: int  # to the zygote: over it comes the rest
     limit: tuple[int, int]  # of descriptors
 
 
 class World:
     """One computicle, seen from its parent."""
 
-    def __init__(
-        self, uid: bytes, owner: bytes, pid: int, watch: int, link: PacketSocket, obituary: PacketSocket
-    ) -> None:
-        self.uid = uid
-        self.owner = owner
+    uid: bytes
+    owner: bytes  # who has made it
+    obituary: PacketSocket
+
+    def __init__(self, pid: int, watch: int, link: PacketSocket) -> None:
         self.pid = pid
         self.watch = watch  # its pidfd
         self.link = link
-        self.obituary = obituary
         self.outcome: Packet | None = None
         self.why = ""  # why it was killed, if it was
         self.grace_s = 0.0
@@ -82,7 +79,7 @@ class World:
 
 
 def starting(uid: bytes, preload: tuple[str, ...]) -> bytes:
-    """Fork one. With descriptors: mailbox, lane, obituary, standard output, standard error."""
+    """Start one. With descriptors: mailbox, lane, standard output, standard error, obituary."""
     return b"S" + pickle.dumps((uid, preload))
 
 
@@ -122,6 +119,8 @@ class Zygote:
         self._handlers: dict[int, Callable[[], Birth | None]] = {}
         self._buffer = packet_buffer()
         self._soft, self._hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._blank: World | None = None  # the next one: forked already, and waiting to be told what it is
+        self._started = False  # one was started just now, so the next one is to be forked
         self._ended = False
 
     def serve(self) -> Birth | None:
@@ -140,6 +139,13 @@ class Zygote:
                 if self._is_over():
                     return None
             self._kill_late()
+            if self._started:
+                self._started = False
+                if self._blank is None:
+                    with contextlib.suppress(OSError):  # whoever needs one will be told
+                        birth = self._fork_blank()
+                        if birth is not None:
+                            return birth
 
     def _is_over(self) -> bool:
         return self._ended
@@ -192,22 +198,38 @@ class Zygote:
     # Birth.
 
     def _start(self, uid: bytes, preload: tuple[str, ...], owner: bytes, descriptors: Any) -> Birth | None:
-        mailbox, lane, obituary_end, out, err = descriptors
+        *given, obituary_end = descriptors
         obituary = PacketSocket(obituary_end)
-        birth = None
         try:
             if any(module not in sys.modules for module in preload):
+                self._drop_blank()
                 self._preload(preload)
-            birth = self._fork(uid, owner, obituary, (mailbox, lane, out, err))
+            if self._blank is None:
+                birth = self._fork_blank()
+                if birth is not None:
+                    return birth
+            self._use_blank(uid, owner, obituary, given)
         except (OSError, ImportError) as error:
             self._tell(obituary, pickle.dumps(error), ())
             obituary.close()
-        if birth is None:
-            for descriptor in (mailbox, lane, out, err):
-                os.close(descriptor)
-        return birth
+        for descriptor in given:
+            os.close(descriptor)
+        self._started = True
+        return None
 
-    def _fork(self, uid: bytes, owner: bytes, obituary: PacketSocket, given: Any) -> Birth | None:
+    def _use_blank(self, uid: bytes, owner: bytes, obituary: PacketSocket, given: Any) -> None:
+        world, self._blank = self._blank, None
+        assert world is not None
+        world.uid = uid
+        world.owner = owner
+        world.obituary = obituary
+        self._worlds[uid] = world
+        with contextlib.suppress(OSError):  # it has died meanwhile: that will be told
+            send_packet(world.link, b"B", given)
+        self._tell(obituary, pickle.dumps(world.pid), ())
+
+    def _fork_blank(self) -> Birth | None:
+        """Have a child at hand that only has to be told what it is."""
         theirs, ours = packet_pair()
         try:
             pid = os.fork()
@@ -216,8 +238,7 @@ class Zygote:
             theirs.close()
             raise
         if pid == 0:
-            mailbox, lane, out, err = given
-            return Birth(theirs.detach(), mailbox, lane, out, err, (self._soft, self._hard))
+            return Birth(theirs.detach(), (self._soft, self._hard))
         theirs.close()
         with contextlib.suppress(OSError):  # it does the same; whoever comes first
             os.setpgid(pid, pid)
@@ -228,12 +249,18 @@ class Zygote:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             raise
-        world = World(uid, owner, pid, watch, ours, obituary)
-        self._worlds[uid] = world
+        world = self._blank = World(pid, watch, ours)
         self._listen(ours.fileno(), lambda: self._hear(ours, world))
-        self._listen(world.watch, lambda: self._bury(world))
-        self._tell(obituary, pickle.dumps(pid), ())
+        self._listen(watch, lambda: self._bury(world))
         return None
+
+    def _drop_blank(self) -> None:
+        """It is of no use any more: it lacks what has been imported since."""
+        blank, self._blank = self._blank, None
+        if blank is not None:
+            os.kill(blank.pid, signal.SIGKILL)
+            os.waitpid(blank.pid, 0)
+            self._forget(blank)
 
     def _preload(self, modules: tuple[str, ...]) -> None:
         """Import what computicles will find there. First in a child: what starts a thread must not do it here."""
@@ -280,6 +307,10 @@ class Zygote:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(world.pid, signal.SIGKILL)  # before it is reaped: until then the number is its own
         _pid, status = os.waitpid(world.pid, 0)
+        self._forget(world)
+        if world is self._blank:
+            self._blank = None
+            return None
         del self._worlds[world.uid]
         for other in [*self._worlds.values()]:
             if other.owner == world.uid:
@@ -289,12 +320,16 @@ class Zygote:
         self._tell(world.obituary, write_end(status, why, outcome.data or None), outcome.descriptors)
         for descriptor in outcome.descriptors:
             os.close(descriptor)
-        self._handlers.pop(world.link.fileno(), None)
-        del self._handlers[world.watch]
-        os.close(world.watch)
-        world.link.close()
         world.obituary.close()
         return None
+
+    def _forget(self, world: World) -> None:
+        for descriptor in (world.link.fileno(), world.watch):
+            # Not by closing alone: a child that was forked just now may still have it, and it would go on being told of.
+            if self._handlers.pop(descriptor, None) is not None:
+                self._events.unregister(descriptor)
+        os.close(world.watch)
+        world.link.close()
 
     def _kill_late(self) -> None:
         now = time.monotonic()
@@ -310,6 +345,8 @@ class Zygote:
     def _end(self) -> None:
         """The program has ended: so does everything."""
         self._ended = True
+        if self._blank is not None:
+            self._worlds[b""] = self._blank
         for world in self._worlds.values():
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(world.pid, signal.SIGKILL)
