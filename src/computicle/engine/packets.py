@@ -20,6 +20,7 @@ Sources: unix(7), cmsg(3).
 
 import array
 import errno
+import mmap
 import os
 import socket
 from collections.abc import Callable, Sequence
@@ -131,8 +132,8 @@ def check_room(error: OSError) -> None:
 
 
 def packet_buffer() -> memoryview:
-    """For `receive_packet`. Its pages cost nothing until they are used."""
-    return memoryview(bytearray(PACKET_MAX))
+    """For `receive_packet`. Of pages of its own, which cost nothing until they are used: most packets are small."""
+    return memoryview(mmap.mmap(-1, PACKET_MAX, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
 
 
 def receive_packet(sock: socket.socket, buffer: memoryview, flags: int = 0) -> Packet | None:

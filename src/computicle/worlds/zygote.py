@@ -51,6 +51,9 @@ __all__ = ["Birth", "Zygote", "alive", "ending", "killing", "quitting", "said", 
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
+BREATH_S = 0.002  # from a start to forking the next one ahead: first let those run whom the start concerns
+
+
 class Birth(NamedTuple):
     """What the zygote's child finds."""
 
@@ -131,7 +134,8 @@ class Zygote:
         self._listen(self._root.fileno(), lambda: self._hear(self._root, None))
         self._listen(self._watch, self._end)
         while True:
-            for descriptor, _mask in self._events.poll(self._until_deadline()):
+            events = self._events.poll(self._until_deadline())
+            for descriptor, _mask in events:
                 handler = self._handlers.get(descriptor)
                 birth = None if handler is None else handler()
                 if birth is not None:
@@ -139,7 +143,7 @@ class Zygote:
                 if self._is_over():
                     return None
             self._kill_late()
-            if self._started:
+            if self._started and not events:
                 self._started = False
                 if self._blank is None:
                     with contextlib.suppress(OSError):  # whoever needs one will be told
@@ -340,7 +344,10 @@ class Zygote:
 
     def _until_deadline(self) -> float | None:
         deadlines = [world.deadline for world in self._worlds.values() if world.deadline is not None]
-        return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
+        now = time.monotonic()
+        if self._started:
+            deadlines.append(now + BREATH_S)
+        return max(0.0, min(deadlines) - now) if deadlines else None
 
     def _end(self) -> None:
         """The program has ended: so does everything."""
