@@ -47,13 +47,13 @@ def test_ctrl_c_for_the_whole_process_group_is_a_clean_end() -> None:
     program = """
         def linger():
             try:
-                say("begun")
                 sleep(3600)
             finally:
                 say("cleaned up")
         def main():
-            Computicle(linger)
-            Computicle(on_message=print, on_exit=lambda: say("on_exit"))
+            Computicle(linger).call(sleep, 0)
+            Computicle(on_message=print, on_exit=lambda: say("on_exit")).call(sleep, 0)
+            say("begun")
             sleep(3600)
         try:
             run(main)

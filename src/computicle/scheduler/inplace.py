@@ -41,6 +41,9 @@ def sleep_in_place(me: "Fiber", wire: "PacketWire") -> bool:
         kernel.polling = False
         kernel.interrupt_main(error)
         return False
-    kernel.give_out(finished)
     me.credit = me.limit
-    return not kernel.ready
+    if not finished and not kernel.late:
+        kernel.polling = False
+        return True
+    kernel.give_out(finished)
+    return False

@@ -34,7 +34,7 @@ from computicle.engine.packets import DESCRIPTORS_MAX, PACKET_MAX
 from computicle.worlds.culprit import culprit_of
 from computicle.worlds.functions import load_by_value
 
-__all__ = ["PLAIN", "Parcel", "carry_descriptors", "pack", "take_descriptors", "unpack"]
+__all__ = ["PLAIN", "Parcel", "carry_descriptors", "is_plain", "pack", "take_descriptors", "unpack"]
 
 LARGE = 1  # the body lies in the first descriptor's memory
 BY_VALUE = 2  # functions or classes of `__main__` are in it
@@ -47,6 +47,9 @@ HEAVY_MIN = 1 << 20  # bytes: from here on a message is made to take up the room
 ALIGNMENT = 64  # bytes: buffers begin at multiples, as numpy and vector instructions like it
 
 PLAIN = frozenset((int, float, bool, type(None)))  # neither by value nor with anything beside them, and small
+
+PLAIN_MAX = 8  # parts of a tuple
+PLAIN_TEXT_MAX = 500  # characters
 
 _HEADS = [bytes((flags,)) for flags in range(8)]
 
@@ -109,6 +112,14 @@ class _Outgoing:
 
 
 # Packing.
+
+
+def is_plain(value: Any) -> bool:
+    """True if it is small, and a mere pickle of it will do."""
+    kind = type(value)
+    if kind is tuple:  # of one level: looking into more may take longer than packing
+        return len(value) <= PLAIN_MAX and all(type(part) is not tuple and is_plain(part) for part in value)
+    return kind in PLAIN or (kind is str and len(value) <= PLAIN_TEXT_MAX)
 
 
 def pack(value: Any) -> Parcel:

@@ -22,7 +22,7 @@ from computicle.scheduler.carrier import fiber_here
 from computicle.scheduler.errors import FiberCancelled
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.kernel import Kernel
-from computicle.worlds.codec import PLAIN, carry_descriptors, pack, take_descriptors
+from computicle.worlds.codec import carry_descriptors, is_plain, pack, take_descriptors
 from computicle.worlds.errors import ComputicleDied, bring_error, carried_error
 from computicle.worlds.home import HEAD
 from computicle.worlds.keeper import Keeper, keep_watch
@@ -84,7 +84,7 @@ class Contact:
         if self._refuses:
             self._check_alive()
         try:
-            if type(message) in PLAIN:  # half of what it takes otherwise (bench/messages.py)
+            if is_plain(message):  # half of what it takes otherwise (bench/messages.py)
                 self._mail.send_plain(PLAIN_MESSAGE + dumps(message, 5))
             else:
                 self._mail.send(MESSAGE, pack(message))

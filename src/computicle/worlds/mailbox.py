@@ -80,23 +80,25 @@ class Mailbox:
         elif self._takers:
             self._takers.pop(me, None)
         if self._reader is None and not self._backlog and not self._ended:
-            packet = None
-            if self._unasked > 0:
-                self._unasked -= 1
-            else:
-                # PacketWire.receive and unpack, written out for plain messages (bench/messages.py).
+            # All of this for plain messages, there and back: half of what they take otherwise (bench/messages.py).
+            asleep = self._unasked > 0 and timeout is None and self._sleep(me)
+            while True:
                 try:
                     count, rights, state, _address = self._receive(self._into, ANCILLARY, RECEIVE_FLAGS)
                 except BlockingIOError:
-                    pass
-                else:
-                    view = self._view
-                    if count and not rights and not state & TRUNCATED and view[0] == MESSAGE[0] and not view[1]:
-                        self._took(me)
-                        return loads(view[2:count])  # noqa: S301  # from another computicle of ours
-                    packet = packet_of(bytes(view[:count]), rights, state)
-            if packet is None:
-                packet = self._wait(me, timeout)
+                    if not asleep and timeout is None and self._sleep(me):
+                        asleep = True
+                        continue
+                    self._unasked = 0
+                    packet = self._wait(me, timeout)
+                    break
+                self._unasked = (self._unasked or UNASKED) - 1 if asleep else 0
+                view = self._view
+                if count and not rights and not state & TRUNCATED and view[0] == MESSAGE[0] and not view[1]:
+                    self._took(me)
+                    return loads(view[2:count])  # noqa: S301  # from another computicle of ours
+                packet = packet_of(bytes(view[:count]), rights, state)
+                break
             if packet is not None and packet.data[:1] == MESSAGE and not self._backlog:
                 self._took(me)
                 return unpack(packet.data, 1, packet.descriptors)
@@ -167,17 +169,15 @@ class Mailbox:
         self._wire.close()
         self._socket.close()
 
+    def _sleep(self, me: Fiber) -> bool:
+        """Sleep without giving way, if there is nobody to give way to. False: something else has to be done first."""
+        self._wire.heed()
+        return sleep_in_place(me, self._wire)
+
     def _wait(self, me: Fiber, timeout: float | None) -> Packet | None:
         """The next packet; None if something has been put into the backlog."""
         wire = self._wire
         wire.heed()
-        if timeout is None and sleep_in_place(me, wire):
-            packet: Packet | None = wire.receive(0)
-            if packet is not None:
-                self._unasked = self._unasked or UNASKED
-                return packet
-        self._unasked = 0
-        wire.heed()  # once more: in that sleep nobody was waiting for it yet
         op = wire.reading
         expiry = None if timeout is None else Expiry(me, op, timeout)
         self._reader = me

@@ -12,7 +12,7 @@ from computicle.scheduler.flows import running
 from computicle.scheduler.word import entering
 from computicle.worlds.computicle import Computicle
 from computicle.worlds.handle import open_mailbox, own_handle
-from computicle.worlds.home import home_of
+from computicle.worlds.home import Home, home_of
 
 __all__ = ["receive", "self_"]
 
@@ -27,7 +27,8 @@ def receive(timeout: float | None = None) -> Any:
     if timeout is not None:
         timeout = checked_timeout("receive", timeout)
     me = entering()
-    home = home_of(me)
+    scope: Any = me.kernel.run_scope or me.kernel.base
+    home: Home = scope.home or home_of(me)
     if home.hands_over:
         raise RuntimeError("receive: this computicle has an on_message, which gets all messages: use one of the two")
     mailbox = home.mailbox
