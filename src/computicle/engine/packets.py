@@ -60,7 +60,7 @@ TRUNCATED = int(socket.MSG_CTRUNC)
 PEEK = int(socket.MSG_PEEK)
 ANCILLARY = socket.CMSG_SPACE(DESCRIPTORS_MAX * 4)
 _NO_ROOM = (errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS)
-_GONE = (errno.EPIPE, errno.ECONNRESET, errno.ECONNREFUSED, errno.ENOTCONN)
+_GONE = (errno.EBADF, errno.EPIPE, errno.ECONNRESET, errno.ECONNREFUSED, errno.ENOTCONN)
 
 
 class DescriptorsLost(OSError):
@@ -124,7 +124,10 @@ def send_packet(sock: socket.socket, data: bytes, descriptors: Sequence[int] = (
 
 
 def check_room(error: OSError) -> None:
-    """Sending has failed: return if there was no room, else raise BrokenPipeError or what it is."""
+    """Sending has failed: return if there was no room, else raise BrokenPipeError or what it is.
+
+    A socket that was closed on this side is as good as broken: it was closed because the other side has gone.
+    """
     if error.errno in _GONE:
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from None
     if error.errno not in _NO_ROOM:

@@ -19,7 +19,7 @@ import select
 import sys
 from typing import Any, Protocol
 
-__all__ = ["END", "READ", "WRITE", "EpollPoller", "KqueuePoller", "Poller", "make_poller"]
+__all__ = ["END", "READ", "TIMEOUT_S_MAX", "WRITE", "EpollPoller", "KqueuePoller", "Poller", "make_poller"]
 
 # epoll's own bits, so that its events need no translation.
 READ = 0x001  # bytes, a connection or the end have arrived

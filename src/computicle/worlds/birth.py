@@ -40,6 +40,9 @@ _prctl = ctypes.CDLL(None, use_errno=True).prctl
 
 def begin_zygote(root: int, watch: int) -> None:
     """The zygote's process: `root` leads to the program, `watch` is its pidfd. Returns in no process."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass  # one that was closed: nothing of ours may get its number
+    os.close(descriptor)
     for _ in range(REHEARSALS):
         run_main(_rehearse, (), {})
     zygote = Zygote(PacketSocket(root), watch)

@@ -31,8 +31,8 @@ from computicle.worlds.home import home_of
 from computicle.worlds.keeper import keep
 from computicle.worlds.launcher import absolute_paths, launcher
 from computicle.worlds.obituary import read_end
+from computicle.worlds.orders import killing, said, starting
 from computicle.worlds.program import Call, program_of
-from computicle.worlds.zygote import killing, said, starting
 
 __all__ = ["GRACE_S", "Computicle"]
 

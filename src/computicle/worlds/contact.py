@@ -30,8 +30,8 @@ from computicle.worlds.lane import Lane
 from computicle.worlds.launcher import launcher
 from computicle.worlds.mailbox import MESSAGE, MESSAGES, PLAIN_MESSAGE
 from computicle.worlds.obituary import End
+from computicle.worlds.orders import killing, quitting
 from computicle.worlds.requests import QUIT
-from computicle.worlds.zygote import killing, quitting
 
 __all__ = ["Contact"]
 
@@ -147,6 +147,8 @@ class Contact:
     def keeper(self, me: Fiber) -> Keeper:
         """Who watches it for this thread."""
         keeper = self.keepers.get(me.kernel)
+        if keeper is None and self.end is not None:
+            raise self.gone()
         return keep_watch(self, me.kernel.run_scope or me.kernel.base) if keeper is None else keeper
 
     def _await_end(self, me: Fiber, timeout: float | None) -> None:
@@ -159,7 +161,7 @@ class Contact:
         finally:
             me.kernel.engine.waiting -= 1
         if self.end is None:
-            self.ended(End(None, ComputicleDied(self.name, "was left before it had ended")))
+            raise ComputicleDied(self.name, "goes on, but the run that watched it here has been stopped")
 
     def _check_process(self) -> None:
         if self._left_behind:

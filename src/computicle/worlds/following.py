@@ -55,7 +55,8 @@ class Slot:
     def close(self, why: ComputicleDied) -> None:
         """There will be none any more."""
         self.computicle = None
-        self._closed = why
+        if self._closed is None:
+            self._closed = why
         self._wake()
 
     def find(self, dead: bytes | None) -> Computicle:
@@ -114,14 +115,12 @@ class Following:
         self._with_present(lambda handle: handle.__setitem__(name, value))
 
     def kill(self) -> None:
-        """Kill the present one: it will be started again. Never waits."""
-        handle = self._slot.computicle if self._slot is not None else self._present
-        if handle is not None:
-            handle.kill()
+        """Kill the present one: it will be started again. Waits while it is being started again already."""
+        self.present().kill()
 
     @property
     def alive(self) -> bool:
-        """True if there is one now."""
+        """True if there is one now. In another computicle than the supervisor's, as far as is known there."""
         handle = self._slot.computicle if self._slot is not None else self._present
         return handle is not None and handle.alive
 

@@ -180,7 +180,13 @@ class Handle(Contact):
         """
         me = entering()
         self._link_here(me)
-        self.call(_link_back, own_handle(me))
+        try:
+            self.call(_link_back, own_handle(me))
+        except BaseException:
+            keeper = self.keepers.get(me.kernel)
+            if keeper is not None:
+                keeper.linked.pop(home_of(me), None)
+            raise
 
     def _link_here(self, me: Fiber) -> None:
         if self.end is not None:
@@ -216,8 +222,10 @@ class Handle(Contact):
         try:
             self._check_alive()
             home = home_of(me)
-            number, reply = home.expect(me, what, self.uid, partial(self._cancel_request, home))
+            home.await_room(me, self.uid)
+            self._check_alive()
             self.keeper(me).homes.add(home)
+            number, reply = home.expect(what, self.uid, partial(self._cancel_request, home))
         except BaseException:
             parcel.close()
             raise
@@ -227,7 +235,7 @@ class Handle(Contact):
         try:
             self._lane.send(HEAD.pack(kind, number, home.uid), parcel)
         except BaseException as error:
-            home.replies.pop(number, None)
+            home.forget(number)
             if isinstance(error, BrokenPipeError):
                 self._raise_gone()
             raise
@@ -235,6 +243,8 @@ class Handle(Contact):
         return reply
 
     def _cancel_request(self, home: Home, number: int) -> None:
+        self._introduced.discard(home.uid)  # the request may have been lost, and with it the lane for answers
+        home.forget(number)
         if self.end is None:
             self._lane.push(HEAD.pack(CANCEL, number, home.uid), Parcel(b""))
 

@@ -29,6 +29,7 @@ from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.flows import BaseScope, RunScope
 from computicle.scheduler.line import Line
 from computicle.scheduler.log import log_error
+from computicle.scheduler.park import look_around
 from computicle.worlds.codec import Parcel, unpack
 from computicle.worlds.errors import ComputicleDied, bring_error, carry_error
 from computicle.worlds.lane import Lane
@@ -48,7 +49,7 @@ ANSWER = 1  # to a request of ours: its value
 FAILURE = 2  # or its error
 STAYS = 3  # a computicle of ours has done what it began with, and lives on until it is told to quit
 
-REPLIES_MAX = 1000  # to come at once: whoever asks for more waits
+REPLIES_MAX = 1000  # to come at once from one computicle: whoever asks it for more waits
 
 _homes: "WeakSet[Home]" = WeakSet()  # of this process
 
@@ -75,6 +76,7 @@ class Home:
         self.askers: dict[bytes, Lane] = {}  # to those who have asked for something
         self.running: dict[tuple[bytes, int], Fiber] = {}  # requests that take time, by asker and number
         self.replies: dict[int, Reply] = {}  # to come
+        self._counts: dict[bytes, int] = {}  # of them, by the computicle they are to come from
         self.staying: dict[bytes, Callable[[], None]] = {}  # by computicle made from here: whom to tell that it stays
         self._crowded = Line("fewer requests to be under way")
         self._numbers = count(1)
@@ -94,25 +96,41 @@ class Home:
 
     # Asking.
 
-    def expect(self, me: Fiber, what: str, uid: bytes, cancel: Callable[[int], None]) -> tuple[int, Reply]:
-        """A number for a request to the computicle `uid`, and its reply to come. Waits while too many are to come."""
-        while len(self.replies) >= REPLIES_MAX:
+    def await_room(self, me: Fiber, uid: bytes) -> None:
+        """Wait while too many answers of the computicle `uid` are to come."""
+        while self._counts.get(uid, 0) >= REPLIES_MAX:
             me.kernel.engine.waiting += 1
             try:
                 self._crowded.wait(me)
             finally:
                 me.kernel.engine.waiting -= 1
+
+    def expect(self, what: str, uid: bytes, cancel: Callable[[int], None]) -> tuple[int, Reply]:
+        """A number for a request to the computicle `uid`, and its reply to come."""
         number = next(self._numbers)
         reply = self.replies[number] = Reply(self.kernel, what, uid, lambda: cancel(number))
+        self._counts[uid] = self._counts.get(uid, 0) + 1
         return number, reply
 
-    def give_up(self, uid: bytes, error: Exception) -> None:
+    def forget(self, number: int) -> Reply | None:
+        """Its answer is here, or not waited for any more; whose it is, unless it was forgotten before."""
+        reply = self.replies.pop(number, None)
+        if reply is not None:
+            left = self._counts[reply.uid] - 1
+            if left:
+                self._counts[reply.uid] = left
+            else:
+                del self._counts[reply.uid]
+            while self._crowded.wake_first() is not None:  # all of them: who waits for which one is not known here
+                pass
+        return reply
+
+    def give_up(self, uid: bytes, error: Callable[[], Exception]) -> None:
         """No more answers will come from there."""
         for number, reply in [*self.replies.items()]:
             if reply.uid == uid:
-                del self.replies[number]
-                reply.settle(None, error)
-                self._crowded.wake_first()
+                self.forget(number)
+                reply.settle(None, error())
 
     # Answering.
 
@@ -130,6 +148,9 @@ class Home:
         """Take what comes in, one after the other."""
         me = here().fiber
         while True:
+            if me.credit <= 0:
+                look_around(me)
+            me.credit -= 1
             try:
                 packet = self._wire.receive(0)
                 if packet is None:
@@ -161,12 +182,11 @@ class Home:
         kind, number, who = HEAD.unpack_from(error.data)
         if kind & ~INTRODUCED in _requests:
             self.answer(number, who, carry_error(error, "the one that was asked"), failed=True)
-        elif number in self.replies:
-            self.replies.pop(number).settle(None, OSError(*error.args))
+        elif (reply := self.forget(number)) is not None:
+            reply.settle(None, OSError(*error.args))
 
     def _settle(self, kind: int, number: int, packet: Packet) -> None:
-        reply = self.replies.pop(number, None)
-        self._crowded.wake_first()
+        reply = self.forget(number)
         if reply is None:  # it was given up
             for descriptor in packet.descriptors:
                 os.close(descriptor)

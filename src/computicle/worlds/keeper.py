@@ -18,8 +18,10 @@ from computicle.scheduler.attendants import Attendant, attend, attendants_of, aw
 from computicle.scheduler.deadlines import Shield
 from computicle.scheduler.errors import Cancelled
 from computicle.scheduler.kernel import Kernel
+from computicle.scheduler.log import log_error
 from computicle.scheduler.park import wake
 from computicle.scheduler.scope import Scope
+from computicle.worlds.errors import ComputicleDied
 from computicle.worlds.obituary import End, read_end
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ __all__ = ["Keeper", "keep", "keep_watch"]
 class Keeper(Attendant):
     """The one in the scope that a computicle belongs to, or one that only watches."""
 
-    __slots__ = ("_handle", "_owning", "homes", "linked", "monitors")
+    __slots__ = ("_handle", "_owning", "homes", "linked", "monitors", "told")
 
     def __init__(self, scope: Scope, handle: "Contact", *, owning: bool, lasting: bool) -> None:
         super().__init__(attendants_of(scope), self._work, lasting=lasting)
@@ -41,6 +43,7 @@ class Keeper(Attendant):
         self.homes: set[Home] = set()  # where answers from it are waited for
         self.monitors: dict[Home, Callable[[End], Any]] = {}  # whose mailboxes are told, with what
         self.linked: dict[Home, None] = {}  # whose lives are tied to its life
+        self.told: Callable[[End], None] | None = None  # who takes it upon them what it comes to, in place of the scope
 
     def dismiss(self) -> None:
         if self._owning:
@@ -84,15 +87,20 @@ class Keeper(Attendant):
         handle.ended(end)
         for home in self.homes:
             home.staying.pop(handle.uid, None)
-            home.give_up(handle.uid, handle.gone())
+            home.give_up(handle.uid, handle.gone)
         for home, message in self.monitors.items():
             if home.mailbox is not None:
                 home.mailbox.put([message(end)])
         if end.error is not None:
             for home in self.linked:
                 home.scope.failed(self.fiber, handle.gone())
-        if self._owning and end.error is not None and not handle.asked_to_end and not self.fiber.is_awaited():
-            raise end.error
+        if self.told is not None:
+            self.told(end)
+        elif self._owning and end.error is not None and not self.fiber.is_awaited():
+            if not handle.asked_to_end:
+                raise end.error
+            if not isinstance(end.error, ComputicleDied):
+                log_error(end.error, "computicle %r was asked to end, and failed", handle.name)
 
 
 def keep(handle: "Contact", scope: Scope, *, lasting: bool) -> Keeper:

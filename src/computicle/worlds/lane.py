@@ -18,14 +18,17 @@ import errno
 import os
 import select
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from computicle.engine.packets import SEND_FLAGS, Packet, PacketSocket, PacketWire, check_room, send_packet
 from computicle.scheduler.attendants import Attendant, attend, attendants_of
 from computicle.scheduler.carrier import fiber_here
+from computicle.scheduler.deadlines import Shield
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.locks import Lock
 from computicle.scheduler.park import look_around
+from computicle.scheduler.scope import Scope
 from computicle.worlds.codec import Parcel, carry_descriptors, take_descriptors
 
 if TYPE_CHECKING:
@@ -37,7 +40,7 @@ __all__ = ["Lane"]
 class Lane:
     """The sending end of one."""
 
-    __slots__ = ("__weakref__", "_crowds", "_label", "_late", "_send", "sock")
+    __slots__ = ("__weakref__", "_crowds", "_label", "_late", "_pushing", "_send", "sock")
 
     def __init__(self, sock: PacketSocket, label: str) -> None:
         self.sock = sock
@@ -45,6 +48,7 @@ class Lane:
         self._label = label
         self._crowds: dict[Kernel, _Crowd] = {}  # of each thread whose fibers wait for room
         self._late: deque[Packet] = deque()  # pushed, and not gone yet
+        self._pushing = False  # a fiber sees to that
 
     def send(self, head: bytes, parcel: Parcel) -> None:
         """Send `head` and the parcel behind it. Waits while the lane is full. The parcel is closed in any case.
@@ -90,25 +94,32 @@ class Lane:
         self._send_when_room(me, Packet(data, ()))
 
     def push(self, head: bytes, parcel: Parcel) -> None:
-        """Send it now, or as soon as there is room. Never waits. Does nothing if nobody will receive it."""
+        """Send it now, or as soon as there is room. Never waits, where there is a fiber: else as `send` does.
+
+        Does nothing if nobody will receive it.
+        """
         try:
             data = head + parcel.data
             if not self._late:
                 try:
                     if send_packet(self.sock, data, parcel.descriptors):
                         return
-                except BrokenPipeError:
-                    return
+                except OSError:
+                    return  # nobody will receive it, or this end is closed
             packet = Packet(data, [os.dup(descriptor) for descriptor in parcel.descriptors])
         finally:
             parcel.close()
+        me = fiber_here()
+        if me is None:
+            with suppress(OSError):
+                self._send_blocking(packet)
+            _close_all(packet)
+            return
         self._late.append(packet)
-        if len(self._late) == 1:
-            me = fiber_here()
-            if me is None:  # a thread without fibers: it waits itself
-                self._send_blocking(self._late.popleft())
-                return
-            attend(me.kernel.run_scope or me.kernel.base, Pusher(self, me), f"sender of {self._label}")
+        if not self._pushing:
+            self._pushing = True
+            scope = me.kernel.run_scope or me.kernel.base
+            attend(scope, Pusher(self, scope), f"sender of {self._label}")
 
     def __reduce__(self) -> Any:
         return _arrive, (self._label, carry_descriptors(self, [self.sock.fileno()]))
@@ -118,6 +129,8 @@ class Lane:
         for crowd in [*self._crowds.values()]:
             crowd.wire.close()
         self.sock.close()
+        if not self._pushing:
+            self._drop_late()
 
     def _send_when_room(self, me: Fiber | None, packet: Packet) -> None:
         # Copies: what they belong to may be closed while this waits.
@@ -156,16 +169,16 @@ class Lane:
             waiting.poll()
 
     def flush_late(self, me: Fiber) -> None:
-        """Send what was pushed, as the fiber that sees to it."""
-        while self._late:
-            packet = self._late[0]
-            try:
-                self._send_later(me, packet)
-            except BrokenPipeError:
-                self._drop_late()
-                return
-            self._late.popleft()
-            _close_all(packet)
+        """Send what was pushed, as the fiber that sees to it. Shielded: it may be about the end of what is cancelled."""
+        try:
+            with Shield():
+                while self._late:
+                    self._send_later(me, self._late[0])
+                    _close_all(self._late.popleft())
+        except OSError:
+            self._drop_late()  # nobody will receive it
+        finally:
+            self._pushing = False
 
     def _drop_late(self) -> None:
         while self._late:
@@ -182,13 +195,16 @@ class _Crowd:
 
 
 class Pusher(Attendant):
-    """Sends what was pushed into a full lane."""
+    """Sends what was pushed into a full lane. Whoever leaves the scope need not wait for it: it may be told to quit in it."""
 
     __slots__ = ("_lane",)
 
-    def __init__(self, lane: Lane, me: Fiber) -> None:
-        super().__init__(attendants_of(me.kernel.run_scope or me.kernel.base), self._work, lasting=False)
+    def __init__(self, lane: Lane, scope: Scope) -> None:
+        super().__init__(attendants_of(scope), self._work, lasting=True)
         self._lane = lane
+
+    def dismiss(self) -> None:
+        """It ends by itself, once there is room or nobody is left."""
 
     def _work(self) -> None:
         self._lane.flush_late(self.fiber)

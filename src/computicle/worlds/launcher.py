@@ -51,10 +51,11 @@ class Launcher:
         Raises:
             RuntimeError: there can be no zygote here.
         """
+        way = self._way()
         try:
-            self._way().send(request, Parcel(b"", tuple(descriptors)))
+            way.send(request, Parcel(b"", tuple(descriptors)))
         except BrokenPipeError:
-            self._forget()
+            self._forget(way)
             self._way().send(request, Parcel(b"", tuple(descriptors)))
 
     def tell(self, request: bytes) -> None:
@@ -77,7 +78,8 @@ class Launcher:
 
     def close(self) -> None:
         """The program ends: so does the zygote."""
-        self._forget()
+        if self._lane is not None:
+            self._forget(self._lane)
 
     def _way(self) -> Lane:
         with self._lock:
@@ -110,12 +112,13 @@ class Launcher:
             os.close(watch)
         return Lane(ours, "the zygote")
 
-    def _forget(self) -> None:
+    def _forget(self, lane: Lane) -> None:
         with self._lock:
-            lane, self._lane = self._lane, None
+            if self._lane is not lane:
+                return  # somebody else has noticed, too, and there is a new one
+            self._lane = None
             process, self._process = self._process, None
-        if lane is not None:
-            lane.close()
+        lane.close()
         if process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(END_S)

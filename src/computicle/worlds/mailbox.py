@@ -11,7 +11,7 @@ Rules:
   3. It is drained when it has been shut, nothing is in it, and whoever took a
      message has come back for the next one or has ended.
 
-Not here: handlers (hooks.py), senders (lane.py).
+Not here: on_message (world.py), senders (lane.py).
 """
 
 import os
@@ -19,7 +19,7 @@ import socket
 from collections import deque
 from collections.abc import Iterable
 from pickle import loads
-from typing import Any
+from typing import Any, NamedTuple
 
 from computicle.engine.packets import (
     ANCILLARY,
@@ -79,7 +79,7 @@ class Mailbox:
             self._taker = None
         elif self._takers:
             self._takers.pop(me, None)
-        if self._reader is None and not self._backlog and not self._ended:
+        if self._reader is None and not self._backlog and not self._ended and not self._line.fibers:
             # All of this for plain messages, there and back: half of what they take otherwise (bench/messages.py).
             asleep = self._unasked > 0 and timeout is None and self._sleep(me)
             while True:
@@ -99,21 +99,25 @@ class Mailbox:
                     return loads(view[2:count])  # noqa: S301  # from another computicle of ours
                 packet = packet_of(bytes(view[:count]), rights, state)
                 break
-            if packet is not None and packet.data[:1] == MESSAGE and not self._backlog:
-                self._took(me)
-                return unpack(packet.data, 1, packet.descriptors)
             self._open(packet)
+        elif self._reader is not None or self._line.fibers:
+            return self._stand_in_line(me, timeout)
         if self._backlog:
             message = self._backlog.popleft()
             self._serve()
-        else:
-            me.kernel.engine.waiting += 1
-            try:
-                message = self._line.wait(me, timeout)
-            finally:
-                me.kernel.engine.waiting -= 1
+            self._took(me)
+            return _readable(message)
+        return self._stand_in_line(me, timeout)
+
+    def _stand_in_line(self, me: Fiber, timeout: float | None) -> Any:
+        self._feed()
+        me.kernel.engine.waiting += 1
+        try:
+            message = self._line.wait(me, timeout)
+        finally:
+            me.kernel.engine.waiting -= 1
         self._took(me)
-        return message
+        return _readable(message)
 
     def take(self) -> Taken | None:
         """For select: a message, if there is one now."""
@@ -126,7 +130,7 @@ class Mailbox:
         if not self._backlog:
             return None
         self._took(me)
-        return Taken(self._backlog.popleft())
+        return Taken(_readable(self._backlog.popleft()))
 
     def taking_line(self) -> Line:
         """For select: where to stand until one comes."""
@@ -201,7 +205,11 @@ class Mailbox:
         if not data:
             self._ended = True
             return
-        content = unpack(data, 1, descriptors)
+        try:
+            content = unpack(data, 1, descriptors)
+        except Exception as error:
+            self._backlog.append(_Unreadable(error))  # for whoever would have got it
+            return
         if data[:1] == MESSAGE:
             self._backlog.append(content)
         else:
@@ -247,6 +255,18 @@ class Mailbox:
                 self._serve()
         finally:
             self._reader = None
+
+
+class _Unreadable(NamedTuple):
+    """In place of a message that could not be rebuilt."""
+
+    error: Exception
+
+
+def _readable(message: Any) -> Any:
+    if isinstance(message, _Unreadable):
+        raise message.error
+    return message
 
 
 class Feeder(Attendant):

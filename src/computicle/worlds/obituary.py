@@ -9,7 +9,7 @@ Rules:
      on nothing being left of it.
   2. What the target returned or raised, if it got so far, is in it.
 
-Not here: who writes it (zygote.py), who waits for it (handle.py).
+Not here: who writes it (zygote.py), who waits for it (keeper.py).
 """
 
 import os

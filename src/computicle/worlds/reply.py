@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from computicle.scheduler.arguments import checked_timeout
+from computicle.scheduler.errors import FiberCancelled
 from computicle.scheduler.kernel import Kernel
 from computicle.scheduler.line import Line
 from computicle.scheduler.log import log_error
@@ -72,10 +73,14 @@ class Reply(Single):
             del self  # the traceback holds this frame, and this the error: a circle
 
     def cancel(self) -> None:
-        """Cancel the fiber that runs it there. Never waits. Does nothing once it is done."""
+        """Cancel the fiber that runs it there, and wait for its answer no more. Never waits.
+
+        Asked for its result, it raises FiberCancelled. Does nothing once it is done.
+        """
         if not self.done:
             self._asked = True
             self._cancel()
+            self.settle(None, FiberCancelled(f"{self.what} was cancelled"))
 
     def settle(self, value: Any, error: BaseException | None) -> None:
         """It has come."""

@@ -19,6 +19,7 @@ Not here: handles that follow restarts (following.py), how a death is known
 Source: the strategies and the intensity are those of Erlang/OTP's supervisor(3).
 """
 
+from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 from types import TracebackType
@@ -33,16 +34,15 @@ from computicle.scheduler.log import log_error
 from computicle.scheduler.scope import Scope
 from computicle.scheduler.timeouts import sleep_for
 from computicle.scheduler.word import entering
-from computicle.words import Channel
 from computicle.worlds.computicle import Computicle
 from computicle.worlds.errors import ComputicleDied
 from computicle.worlds.following import Following, Slot
+from computicle.worlds.obituary import End
 
 __all__ = ["GaveUp", "Restart", "Spec", "Supervisor", "supervise"]
 
 BACKOFF_S = 0.05  # before the second restart of one; the first is at once
 BACKOFF_S_MAX = 5.0
-DEATHS_MAX = 1000  # on their way to the supervisor
 
 Strategy = Literal["one_for_one", "one_for_all", "rest_for_one"]
 When = Literal["on_error", "always", "never"]
@@ -132,7 +132,8 @@ class Supervisor:
         self._history: list[Restart] = []
         self._recent: list[float] = []  # when it has restarted somebody, within the last seconds
         self._failure: GaveUp | None = None
-        self._deaths: Channel[tuple[_Child, Computicle, BaseException | None]] = Channel(DEATHS_MAX)
+        self._deaths: deque[tuple[_Child, Computicle, BaseException | None]] = deque()  # at most one of each life
+        self._news = Line("a death among a supervisor's computicles")
         self._scope = Scope()
         self._ended = Line("the end of a supervisor's computicles")
         self._leaving = False
@@ -143,8 +144,10 @@ class Supervisor:
             for child in self._children:
                 self._start(child)
         except BaseException as error:
-            self._end(self._children)
-            self._scope.__exit__(type(error), error, error.__traceback__)
+            try:
+                self._end(self._children)
+            finally:
+                self._scope.__exit__(type(error), error, error.__traceback__)
             raise
         worker = Attendant(attendants_of(self._scope), self._work, lasting=True)
         self._worker = attend(self._scope, worker, "supervisor")
@@ -159,9 +162,16 @@ class Supervisor:
                 self._worker.cancel()  # it may be about to start somebody
                 with suppress(Exception):
                     self._worker.join()
-                self._end(self._children)
+            self._end(self._children)
+        except BaseException as interruption:  # Ctrl-C: leave all the same, without waiting for their own sake
+            self._scope.cancel()
+            kind, error, traceback = type(interruption), interruption, interruption.__traceback__
+            self._scope.__exit__(kind, error, traceback)
+            raise
         finally:
-            absorbed = self._scope.__exit__(kind, error, traceback)
+            for child in self._children:
+                child.finish("was supervised, and the supervisor has been left")
+        absorbed = self._scope.__exit__(kind, error, traceback)
         if self._failure is not None:
             raise self._failure
         return absorbed
@@ -180,7 +190,11 @@ class Supervisor:
         return len(self._children)
 
     def wait(self) -> None:
-        """Wait until all have ended well, or it has given up, which raises Cancelled here and GaveUp where it is left."""
+        """Wait until all have ended well.
+
+        Raises:
+            Cancelled: it has given up; GaveUp follows where it is left.
+        """
         me = entering()
         if any(child.going for child in self._children):
             self._ended.wait(me)
@@ -189,14 +203,16 @@ class Supervisor:
 
     def _work(self) -> None:
         while any(child.going for child in self._children):
-            child, computicle, error = self._deaths.receive()
+            while not self._deaths:
+                self._news.wait(entering())
+            child, computicle, error = self._deaths.popleft()
             if child.slot.computicle is not computicle or self._leaving:
                 continue  # one that was ended here
             again = child.spec.restart == "always" or (error is not None and child.spec.restart == "on_error")
             if not again:
                 if error is not None:
                     log_error(error, "supervised computicle %r failed, and is not to be started again", child.name)
-                child.finish(error)
+                child.finish("has ended" if error is None else f"failed: {error!r}")
                 continue
             self._restart(child, error or ComputicleDied(child.name, "has ended, and is to run always"))
             if self._failure is not None:
@@ -236,6 +252,8 @@ class Supervisor:
         self._failure.__cause__ = error
         self._leaving = True
         self._end(self._children)
+        for child in self._children:
+            child.finish("was supervised, and the supervisor has given up")
         self._scope.cancel()
 
     def _group(self, failed: "_Child") -> "list[_Child]":
@@ -248,27 +266,23 @@ class Supervisor:
     def _start(self, child: "_Child") -> None:
         spec = child.spec
         computicle = Computicle(spec.target, *spec.args, name=child.name, **spec.options)
-        self._scope.begin(self._watch, (child, computicle), {}, f"watcher of supervised {child.name!r}")
+        computicle.keeper(running()).told = lambda end: self._note(child, computicle, end)
         child.started(computicle, running().kernel.now())
 
-    def _watch(self, child: "_Child", computicle: Computicle) -> None:
-        error: BaseException | None = None
-        try:
-            computicle.wait()
-        except Exception as problem:
-            error = problem
-        self._deaths.send((child, computicle, error))
+    def _note(self, child: "_Child", computicle: Computicle, end: End) -> None:
+        self._deaths.append((child, computicle, end.error))
+        self._news.wake_first()
 
     def _end(self, children: "list[_Child]") -> None:
-        """Have them end, the latest first."""
-        ending = [
-            child.slot.lose() for child in children
-        ]  # all at once: what is posted from now on is for the next ones
-        for computicle in reversed(ending):
-            if computicle is not None:
-                computicle.quit()
-                with suppress(Exception):  # it was asked to: whatever comes of it
-                    computicle.wait()
+        """Have them end, the latest first. Shielded: who is cancelled here has those to end all the same, in their grace."""
+        # All at once: what is posted from now on is for the next ones.
+        ending = [child.slot.lose() for child in children]
+        with Shield():
+            for computicle in reversed(ending):
+                if computicle is not None:
+                    computicle.quit()
+                    with suppress(Exception):  # it was asked to: whatever comes of it
+                        computicle.wait()
 
 
 class _Child:
@@ -294,10 +308,10 @@ class _Child:
         self._restarts += 1
         return min(backoff_s * 2.0 ** (self._restarts - 2), BACKOFF_S_MAX) if self._restarts > 1 else 0.0
 
-    def finish(self, error: BaseException | None) -> None:
+    def finish(self, how: str) -> None:
         """It is not started again."""
         self.going = False
-        self.slot.close(ComputicleDied(self.name, "has ended" if error is None else f"failed: {error!r}"))
+        self.slot.close(ComputicleDied(self.name, how))
 
 
 def supervise(

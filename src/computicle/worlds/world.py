@@ -8,8 +8,7 @@ Rules:
      to get on.
   3. What it has come to is told as the very last thing.
 
-Not here: hooks (hooks.py), requests of others (requests.py), the process around it
-(birth.py).
+Not here: requests of others (requests.py), the process around it (birth.py).
 """
 
 import atexit
@@ -26,6 +25,7 @@ from typing import Any
 from computicle.engine.packets import Packet, PacketSocket, packet_buffer, receive_packet, send_packet
 from computicle.scheduler.attendants import Attendant, attend, attendants_of
 from computicle.scheduler.carrier import here
+from computicle.scheduler.ends import close_flow
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.flows import RunScope, adopt, run_main
 from computicle.scheduler.idleness import await_idle
@@ -41,7 +41,8 @@ from computicle.worlds.functions import own_namespace
 from computicle.worlds.home import HEAD, STAYS, Home
 from computicle.worlds.launcher import launcher
 from computicle.worlds.mailbox import Mailbox
-from computicle.worlds.zygote import alive, ending
+from computicle.worlds.orders import alive, ending
+from computicle.worlds.prefixed import Prefixed
 
 __all__ = ["Life", "live"]
 
@@ -95,14 +96,16 @@ class Life:
                     self._resting = True
                     self._wait_for_quit()
         finally:
-            if callable(on_exit := self._namespace.get("on_exit")):
-                on_exit()
-        if self._failure is not None:
-            raise self._failure
+            try:
+                if callable(on_exit := self._namespace.get("on_exit")):
+                    on_exit()
+            finally:
+                if self._failure is not None:
+                    raise self._failure  # what came after it is its context
         return value
 
     def _stays(self) -> bool:
-        return self._stay or "on_message" in self._namespace
+        return self._stay or callable(self._namespace.get("on_message"))
 
     def _wait_for_quit(self) -> None:
         me = here().fiber
@@ -236,6 +239,7 @@ def live(link_end: int) -> int:
     except BaseException as error:
         failed = True
         outcome = carry_error(error, name)
+    close_flow()
     _wind_up()
     _say(link, ending(bytes((failed,)) + outcome.data), outcome.descriptors)
     return int(failed)
@@ -295,35 +299,9 @@ def _settle_in(settings: dict[str, Any]) -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(line_buffering=True)
+            stream.reconfigure(line_buffering=True, write_through=False)  # whole lines: others write there, too
         if settings["prefix"]:
             setattr(sys, name, Prefixed(stream, settings["handle"].name))
-
-
-class Prefixed:
-    """A text stream whose lines begin with a name. Whole lines leave at once, so that several may share a terminal."""
-
-    def __init__(self, stream: Any, name: str) -> None:
-        self._stream = stream
-        self._name = name
-        self._begun = ""  # of a line that has not ended
-
-    def write(self, text: str) -> int:
-        *lines, self._begun = (self._begun + text).split("\n")
-        if lines:
-            self._stream.write("".join(f"{self._name}: {line}\n" for line in lines))
-        return len(text)
-
-    def flush(self) -> None:
-        self._stream.flush()
-
-    def end(self) -> None:
-        """Let out what has no end of line."""
-        if self._begun:
-            self.write("\n")
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
 
 
 def _wind_up() -> None:

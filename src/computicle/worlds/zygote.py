@@ -17,14 +17,14 @@ Rules:
      the fork, nor for what each does first.
   5. Should the zygote die, the system kills the computicles (PR_SET_PDEATHSIG).
 
-Not here: what a forked child does (birth.py), who starts this (launcher.py).
+Not here: what a forked child does (birth.py), who starts this (launcher.py), what
+is said over the links (orders.py).
 
 Sources: pidfd_open(2), prctl(2), waitid(2).
 """
 
 import contextlib
 import gc
-import importlib
 import os
 import pickle
 import resource
@@ -44,11 +44,11 @@ from computicle.engine.packets import (
     receive_packet,
     send_packet,
 )
+from computicle.engine.pollers import TIMEOUT_S_MAX
 from computicle.worlds.obituary import write_end
+from computicle.worlds.preload import preload as import_ahead
 
-__all__ = ["Birth", "Zygote", "alive", "ending", "killing", "quitting", "said", "starting"]
-
-ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+__all__ = ["Birth", "Zygote"]
 
 
 BREATH_S = 0.002  # from a start to forking the next one ahead: first let those run whom the start concerns
@@ -78,39 +78,6 @@ class World:
         self.deadline: float | None = None  # when it is killed, if it has not ended or got on until then
 
 
-# What it is asked: packets, made here so that both sides agree.
-
-
-def starting(uid: bytes, preload: tuple[str, ...]) -> bytes:
-    """Start one. With descriptors: mailbox, lane, standard output, standard error, obituary."""
-    return b"S" + pickle.dumps((uid, preload))
-
-
-def killing(uid: bytes, why: str) -> bytes:
-    """Kill it, because of `why`."""
-    return b"K" + pickle.dumps((uid, why))
-
-
-def quitting(uid: bytes, grace_s: float) -> bytes:
-    """It is asked to quit: kill it if it neither ends nor gets on for so long."""
-    return b"Q" + pickle.dumps((uid, grace_s))
-
-
-def alive() -> bytes:
-    """From a computicle that quits: it gets on."""
-    return b"A"
-
-
-def ending(outcome: bytes) -> bytes:
-    """From a computicle that ends: what came of it. With the descriptors of that."""
-    return b"O" + outcome
-
-
-def said(packet: Packet) -> Any:
-    """What the zygote answers to `starting`: a process id, or an OSError, or an ImportError."""
-    return pickle.loads(packet.data)  # noqa: S301  # from our own zygote
-
-
 class Zygote:
     """The process."""
 
@@ -130,6 +97,8 @@ class Zygote:
         """Until the program ends: None. In each computicle that is forked, this returns what it is given."""
         resource.setrlimit(resource.RLIMIT_NOFILE, (self._hard, self._hard))  # three for each computicle
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where it is ignored, children leave no word how they ended
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         self._freeze()
         self._listen(self._root.fileno(), lambda: self._hear(self._root, None))
         self._listen(self._watch, self._end)
@@ -207,13 +176,16 @@ class Zygote:
         try:
             if any(module not in sys.modules for module in preload):
                 self._drop_blank()
-                self._preload(preload)
+                import_ahead(preload)
+                self._freeze()
             if self._blank is None:
                 birth = self._fork_blank()
                 if birth is not None:
                     return birth
             self._use_blank(uid, owner, obituary, given)
-        except (OSError, ImportError) as error:
+        except Exception as error:  # whoever has asked is told, and nobody else is concerned
+            if not isinstance(error, (OSError, ImportError)):
+                error = RuntimeError(f"the zygote failed: {error!r}")
             self._tell(obituary, pickle.dumps(error), ())
             obituary.close()
         for descriptor in given:
@@ -227,9 +199,15 @@ class Zygote:
         world.uid = uid
         world.owner = owner
         world.obituary = obituary
-        self._worlds[uid] = world
-        with contextlib.suppress(OSError):  # it has died meanwhile: that will be told
+        try:
             send_packet(world.link, b"B", given)
+        except BrokenPipeError:
+            pass  # it has died meanwhile: that will be told
+        except OSError:
+            self._blank = world
+            self._drop_blank()
+            raise
+        self._worlds[uid] = world
         self._tell(obituary, pickle.dumps(world.pid), ())
 
     def _fork_blank(self) -> Birth | None:
@@ -265,24 +243,6 @@ class Zygote:
             os.kill(blank.pid, signal.SIGKILL)
             os.waitpid(blank.pid, 0)
             self._forget(blank)
-
-    def _preload(self, modules: tuple[str, ...]) -> None:
-        """Import what computicles will find there. First in a child: what starts a thread must not do it here."""
-        wanted = [name for name in modules if name not in sys.modules]
-        before = {name: os.environ.get(name) for name in ONE_THREAD}
-        for name in ONE_THREAD:
-            os.environ.setdefault(name, "1")  # read by thread pools that start when they are imported
-        try:
-            for name in wanted:
-                problem = _try_in_child(name)
-                if problem:
-                    raise ImportError(f"cannot preload {name!r}: {problem}")
-                importlib.import_module(name)
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    del os.environ[name]
-        self._freeze()
 
     def _freeze(self) -> None:
         """What is here is here to stay: computicles' collectors need not look at it, nor copy its pages."""
@@ -347,7 +307,7 @@ class Zygote:
         now = time.monotonic()
         if self._started:
             deadlines.append(now + BREATH_S)
-        return max(0.0, min(deadlines) - now) if deadlines else None
+        return min(max(0.0, min(deadlines) - now), TIMEOUT_S_MAX) if deadlines else None
 
     def _end(self) -> None:
         """The program has ended: so does everything."""
@@ -371,25 +331,3 @@ class Zygote:
     def _tell(self, obituary: PacketSocket, data: bytes, descriptors: Any) -> None:
         with contextlib.suppress(OSError):  # nobody is left who would read it
             send_packet(obituary, data, descriptors)
-
-
-def _try_in_child(module: str) -> str:
-    """Import a module in a child of its own; what speaks against importing it here, or nothing."""
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        problem = ""
-        try:
-            importlib.import_module(module)
-            if len(os.listdir("/proc/self/task")) > 1:
-                problem = "it starts a thread, which would be missing in the computicles"
-        except BaseException as error:
-            problem = f"{type(error).__name__}: {error}"
-        finally:
-            os.write(writing, problem.encode()[:4096])
-            os._exit(0)
-    os.close(writing)
-    with open(reading, "rb") as file:
-        problem = file.read().decode()
-    _pid, status = os.waitpid(pid, 0)
-    return problem or ("" if status == 0 else "importing it ends the process")
