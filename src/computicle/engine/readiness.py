@@ -203,9 +203,9 @@ class ReadinessEngine:
 
     def packets(self, sock: socket.socket, label: str, *, level: bool = False) -> PacketWire:
         wire = PacketWire(sock, label, self._forget_shared, self._poller if level else None)
-        self._wires[wire.descriptor] = wire
         if not level:
             self._poller.register(wire.descriptor)
+        self._wires[wire.descriptor] = wire
         return wire
 
     def _adopt(self, sock: socket.socket, remote: Any) -> SocketWire:

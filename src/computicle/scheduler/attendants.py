@@ -31,6 +31,8 @@ __all__ = ["Attendant", "Attendants", "attend", "await_op"]
 class Attendant(Opening):
     """One of them: what it runs, and how it is told that it is not needed any more."""
 
+    aside = False  # it ends by itself, but maybe only once others have: these need not wait for that
+
     __slots__ = ("attendants", "dismissed", "fiber", "fn", "lasting", "reachable")
 
     fiber: Fiber
@@ -96,12 +98,10 @@ class Attendants(Scope):
 
     def dismiss(self) -> None:
         """Nobody but these is left: dismiss who is to go next, if somebody is."""
-        if any(not attendant.lasting for attendant in self.by_age):
-            return
-        latest = next(reversed(self.by_age), None)
-        if latest is not None and not latest.dismissed:
-            latest.dismissed = True
-            latest.dismiss()
+        concerned = [attendant for attendant in self.by_age if not attendant.aside]
+        if concerned and all(attendant.lasting for attendant in concerned) and not concerned[-1].dismissed:
+            concerned[-1].dismissed = True
+            concerned[-1].dismiss()
 
     def move(self, home: Scope) -> None:
         """The scope has ended without having been left: they are cancelled, and for another one to wait for."""

@@ -18,6 +18,7 @@ from computicle.scheduler.attendants import Attendant, attend, attendants_of, aw
 from computicle.scheduler.deadlines import Shield
 from computicle.scheduler.errors import Cancelled
 from computicle.scheduler.kernel import Kernel
+from computicle.scheduler.line import Line
 from computicle.scheduler.log import log_error
 from computicle.scheduler.park import wake
 from computicle.scheduler.scope import Scope
@@ -34,7 +35,7 @@ __all__ = ["Keeper", "keep", "keep_watch"]
 class Keeper(Attendant):
     """The one in the scope that a computicle belongs to, or one that only watches."""
 
-    __slots__ = ("_handle", "_owning", "homes", "linked", "monitors", "told")
+    __slots__ = ("_handle", "_owning", "homes", "linked", "monitors", "news", "told")
 
     def __init__(self, scope: Scope, handle: "Contact", *, owning: bool, lasting: bool) -> None:
         super().__init__(attendants_of(scope), self._work, lasting=lasting)
@@ -43,6 +44,7 @@ class Keeper(Attendant):
         self.homes: set[Home] = set()  # where answers from it are waited for
         self.monitors: dict[Home, Callable[[End], Any]] = {}  # whose mailboxes are told, with what
         self.linked: dict[Home, None] = {}  # whose lives are tied to its life
+        self.news = Line(f"the end of computicle {handle.name!r}")  # for those who only want to know how it ended
         self.told: Callable[[End], None] | None = None  # who takes it upon them what it comes to, in place of the scope
 
     def dismiss(self) -> None:
@@ -85,6 +87,8 @@ class Keeper(Attendant):
     def _tell(self, end: End) -> None:
         handle = self._handle
         handle.ended(end)
+        while self.news.wake_first() is not None:
+            pass
         for home in self.homes:
             home.staying.pop(handle.uid, None)
             home.give_up(handle.uid, handle.gone)

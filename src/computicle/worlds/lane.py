@@ -195,16 +195,15 @@ class _Crowd:
 
 
 class Pusher(Attendant):
-    """Sends what was pushed into a full lane. Whoever leaves the scope need not wait for it: it may be told to quit in it."""
+    """Sends what was pushed into a full lane: it may be what tells a computicle to quit."""
+
+    aside = True
 
     __slots__ = ("_lane",)
 
     def __init__(self, lane: Lane, scope: Scope) -> None:
-        super().__init__(attendants_of(scope), self._work, lasting=True)
+        super().__init__(attendants_of(scope), self._work, lasting=False)
         self._lane = lane
-
-    def dismiss(self) -> None:
-        """It ends by itself, once there is room or nobody is left."""
 
     def _work(self) -> None:
         self._lane.flush_late(self.fiber)

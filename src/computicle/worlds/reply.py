@@ -21,6 +21,7 @@ from computicle.scheduler.park import wake
 from computicle.scheduler.single import Single
 from computicle.scheduler.traces import with_trace
 from computicle.scheduler.word import entering
+from computicle.worlds.errors import ComputicleDied
 
 __all__ = ["Reply"]
 
@@ -93,9 +94,10 @@ class Reply(Single):
             wake(woken)
 
     def __del__(self, _ending: Callable[[], bool] = sys.is_finalizing) -> None:
-        if not _ending() and getattr(self, "_error", None) is not None and not self._asked:
-            assert self._error is not None
-            log_error(self._error, "%s failed, and nobody has asked for its result", self.what)
+        error = getattr(self, "_error", None)
+        if error is None or self._asked or _ending() or isinstance(error, ComputicleDied):
+            return  # of its computicle's end others are told
+        log_error(error, "%s failed, and nobody has asked for its result", self.what)
 
     def __repr__(self) -> str:
         state = "waiting" if not self.done else "failed" if self._error is not None else "done"

@@ -1,0 +1,264 @@
+"""Corners: what two things at once, or one at its limit, must not bring down."""
+
+import logging
+import os
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from computicle import *
+from tests.process.children import ended
+
+# The zygote, which is everybody's parent.
+
+
+def test_a_very_long_grace_is_no_end_of_the_zygote() -> None:
+    def main() -> None:
+        other = Computicle()
+        patient = Computicle(grace=1e9)
+        patient.quit()
+        assert patient.wait() is None
+        assert other.call(abs, -1) == 1
+
+    run(main)
+
+
+def test_a_program_that_ignores_its_children() -> None:
+    program = """
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        def main():
+            other = Computicle()
+            say(Computicle("1 + 1").wait(), other.call(abs, -1))
+        run(main)
+    """
+    assert ended(textwrap.dedent(program)) == (0, ["2 1"], "")
+
+
+def test_a_program_without_standard_descriptors(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    program = f"""
+        for number in (0, 1, 2):
+            os.close(number)
+        def main():
+            answers = [Computicle(str(number)).wait() for number in range(4)]
+            with open({str(out)!r}, "w") as file:
+                file.write(repr(answers))
+        run(main)
+    """
+    ended(textwrap.dedent(program))
+    assert out.read_text() == "[0, 1, 2, 3]"
+
+
+def test_a_preload_that_fails_at_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "fails_at_length.py").write_text("raise ValueError('x' + 'ä' * 10_000)")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+
+    def main() -> None:
+        other = Computicle()
+        # The zygote has the paths of the program as it began.
+        other.exec("pass").result()
+        with pytest.raises(ImportError):
+            Computicle(preload=["fails_at_length"])
+        assert other.call(abs, -1) == 1
+
+    run(main)
+
+
+# Supervisors.
+
+
+def linger() -> None:
+    try:
+        sleep(3600)
+    finally:
+        with shield():
+            receive()
+
+
+def test_leaving_a_supervisor_while_it_restarts_a_group() -> None:
+    def main() -> None:
+        with Supervisor(
+            [Spec(name="a"), Spec(name="b"), Spec(linger, name="c", grace=0.2)], "one_for_all"
+        ) as supervisor:
+            c = supervisor["c"].present()
+            c.call(sleep, 0)
+            dead = supervisor["a"].present()
+            dead.kill()
+            with pytest.raises(ComputicleDied):
+                dead.wait()
+            while supervisor["b"]._slot.computicle is not None:  # type: ignore[union-attr]
+                yield_()  # c is being waited for
+        assert not c.alive
+
+    run(main)
+
+
+def test_a_child_that_dies_at_once_is_the_supervisors_and_not_the_scopes() -> None:
+    def main() -> None:
+        with pytest.raises(GaveUp):
+            supervise(["1 / 0", *[Spec(name=str(number)) for number in range(5)]], max_restarts=2, backoff=0)
+
+    run(main)
+
+
+def test_handles_of_a_supervisor_that_was_left() -> None:
+    def main() -> None:
+        with Supervisor([Spec(name="a")]) as supervisor:
+            a = supervisor["a"]
+        with pytest.raises(ComputicleDied, match="has been left"):
+            a.post(1)
+
+    run(main)
+
+
+def test_a_handle_that_follows_kills_from_elsewhere() -> None:
+    def main() -> None:
+        with Supervisor([Spec(name="a")]) as supervisor, Computicle() as other:
+            first = supervisor["a"].pid
+            other.call(kill_it, supervisor["a"])
+            assert supervisor["a"].pid != first
+
+    run(main)
+
+
+def kill_it(following: Any) -> None:
+    dead = following.present()
+    following.kill()
+    with pytest.raises(ComputicleDied):
+        dead.wait()
+
+
+# Requests.
+
+
+def test_more_calls_than_may_be_under_way_to_one_that_dies() -> None:
+    def main() -> None:
+        victim = Computicle(grace=0.1)
+        fates: list[str] = []
+
+        def ask() -> None:
+            try:
+                victim.call(sleep, 3600)
+            except ComputicleDied:
+                fates.append("told")
+
+        with scope() as s:
+            for _ in range(1005):
+                s.spawn(ask)
+            yield_()
+            victim.kill()
+        assert fates == ["told"] * 1005
+
+    run(main)
+
+
+def test_one_that_is_stuck_is_not_in_the_way_of_calls_to_others() -> None:
+    def main() -> None:
+        stuck, other = Computicle(), Computicle()
+        stuck.exec("import time; time.sleep(3600)")
+        for _ in range(1100):
+            with pytest.raises(TimeoutError):
+                stuck.call(abs, -1, timeout=0)
+        assert other.call(abs, -1) == 1
+        stuck.kill()
+
+    run(main)
+
+
+def test_leaving_a_scope_whose_computicle_is_stuck_with_a_full_lane() -> None:
+    def main() -> None:
+        stuck = Computicle(grace=0.1)
+        stuck.exec("import time; time.sleep(3600)")
+        filling = "x" * 40_000
+        while not stuck._lane._late:
+            with move_on_after(0.001):
+                stuck.call(len, filling)
+
+    run(main)
+
+
+# Errors.
+
+
+def test_an_error_of_a_hook_is_kept_beside_that_of_on_exit() -> None:
+    def bad(_message: Any) -> None:
+        raise ValueError("the message was bad")
+
+    def worse() -> None:
+        raise KeyError("at exit")
+
+    def main() -> None:
+        computicle = Computicle(on_message=bad, on_exit=worse)
+        computicle.post(1)
+        with pytest.raises(ValueError, match="the message was bad"):
+            computicle.wait()
+
+    run(main)
+
+
+def test_an_error_after_it_was_asked_to_end_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    def bad(_message: Any) -> None:
+        raise ValueError("not lost")
+
+    def main() -> None:
+        computicle = Computicle(on_message=bad)
+        computicle.post(1)
+
+    with caplog.at_level(logging.ERROR, "computicle"):
+        try:
+            run(main)
+        except ExceptionGroup as error:  # it was quicker than the end of main
+            assert "not lost" in str(error.exceptions)
+        else:
+            assert "not lost" in caplog.text
+
+
+def test_a_message_that_cannot_be_rebuilt_is_for_whoever_would_have_got_it() -> None:
+    class Bomb:
+        def __reduce__(self) -> Any:
+            return int, ("not a number",)
+
+    def main() -> None:
+        me = self_()
+        seen: list[Any] = []
+
+        def take() -> None:
+            try:
+                seen.append(receive())
+            except ValueError as error:
+                seen.append(type(error))
+
+        with scope() as s:
+            for _ in range(3):
+                s.spawn(take)
+            yield_()
+            for message in (1, Bomb(), 3):
+                me.post(message)
+        assert seen == [1, ValueError, 3]
+
+    run(main)
+
+
+def test_a_watcher_that_is_stopped_is_not_the_end_it_watched_for() -> None:
+    def main() -> None:
+        computicle = Computicle()
+
+        def elsewhere() -> None:
+            def watch() -> None:
+                with shield(), pytest.raises(TimeoutError):
+                    computicle.wait(timeout=0.01)
+                stop()
+
+            run(watch)
+
+        import threading
+
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        offload(thread.join)
+        assert computicle.call(os.getpid) == computicle.pid
+
+    run(main)
