@@ -262,3 +262,22 @@ def test_a_watcher_that_is_stopped_is_not_the_end_it_watched_for() -> None:
         assert computicle.call(os.getpid) == computicle.pid
 
     run(main)
+
+
+# Making one.
+
+
+def test_one_that_is_quicker_than_its_maker_is_dismissed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says that it stays before its maker has gone on."""
+    from computicle.worlds import computicle as making
+
+    await_birth = making._await_birth
+
+    def await_more(handle: Any, me: Any) -> int:
+        pid = await_birth(handle, me)
+        while not handle.stays:
+            yield_()
+        return pid
+
+    monkeypatch.setattr(making, "_await_birth", await_more)
+    run(lambda: Computicle("def on_message(message): pass"))

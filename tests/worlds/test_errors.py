@@ -214,10 +214,16 @@ def test_sys_exit_in_a_world(code: object, ends_well: bool) -> None:
 def test_sys_exit_in_a_call_ends_the_world_as_a_death() -> None:
     def main() -> None:
         computicle = Computicle()
+
+        def await_end() -> None:
+            with pytest.raises(ComputicleDied):
+                computicle.wait()
+
+        waiting = spawn(await_end)
+        yield_()  # it waits: the end is its own, not the scope's
         with pytest.raises(ComputicleDied):
             computicle.call(sys.exit, 3)
-        with pytest.raises(ComputicleDied):
-            computicle.wait()
+        waiting.join()
 
     run(main)
 

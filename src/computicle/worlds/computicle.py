@@ -114,9 +114,8 @@ class Computicle(Handle):
             "grace": checked_seconds("Computicle", "grace", grace),
         }
         _start(self, me, name, settings, carried, tuple(preload))
-        keeper = keep(self, me.scope, lasting=lasting)
+        keeper = keep(self, me.scope, lasting=lasting or self.stays)
         keeper.homes.add(home_of(me))  # which forgets it once it has ended
-        home_of(me).staying[self.uid] = keeper.stay
 
 
 Contact.kind = Computicle
@@ -138,6 +137,7 @@ def _start(
         home = home_of(me)
         handle._attach(uid, name, settings["grace"], mail, lane, obituary)
         settings.update(handle=handle, maker=home.uid, answers=home.lane)
+        home.staying[uid] = handle.stay  # already: it may have done what it begins with before this goes on
         try:
             theirs = (mail_there.fileno(), lane_there.fileno(), out, err, obituary_there.fileno())
             launcher.ask(starting(uid, preload), theirs)
@@ -149,6 +149,7 @@ def _start(
             handle.pid = _await_birth(handle, me)
         except BaseException:
             launcher.tell(killing(uid, "was given up"))
+            del home.staying[uid]
             handle.detach()
             raise
 

@@ -65,6 +65,7 @@ class Contact:
         self.end: End | None = None  # once it is known
         self.asked_to_end = False  # by this process: its end is nobody's error
         self._refuses = False  # it takes nothing more
+        self.stays = False  # it has done what it began with, and lives on until it is told to quit
         self.keepers: dict[Kernel, Keeper] = {}
         self._mail = Lane(mail, f"the mailbox of {name!r}")
         self._lane = Lane(lane, f"requests to {name!r}")
@@ -128,6 +129,12 @@ class Contact:
         self._mail.close()
         self._lane.close()
         self.obituary.close()
+
+    def stay(self) -> None:
+        """It is to be dismissed, not waited for: it says so itself, to its maker."""
+        self.stays = True
+        for keeper in [*self.keepers.values()]:
+            keeper.stay()
 
     def ended(self, end: End) -> None:
         """It is known how it has ended."""

@@ -156,6 +156,8 @@ class Mailbox:
         takers = self._takers if self._taker is None else (self._taker, *self._takers)
         if not self._shut or self._backlog or any(not fiber.done for fiber in takers):
             return False
+        if self._reader is not None and self._reader.why is not self._wire.reading:
+            return False  # it has been given something, and has not come to look at it
         if not self._ended:
             packet = self._wire.receive(PEEK)
             if packet is None or packet.data:
