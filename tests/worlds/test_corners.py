@@ -281,3 +281,18 @@ def test_one_that_is_quicker_than_its_maker_is_dismissed_all_the_same(monkeypatc
 
     monkeypatch.setattr(making, "_await_birth", await_more)
     run(lambda: Computicle("def on_message(message): pass"))
+
+
+# Messages.
+
+
+@pytest.mark.parametrize("bits", [63, 64, 65, 800_000])
+def test_numbers_of_any_size(bits: int) -> None:
+    def main() -> None:
+        me = self_()
+        for number in (1 << bits, -(1 << bits)):
+            for message in (number, (number, "beside")):
+                me.post(message)
+                assert receive(timeout=30) == message
+
+    run(main)

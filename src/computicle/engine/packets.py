@@ -22,6 +22,7 @@ import array
 import errno
 import mmap
 import os
+import select
 import socket
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -47,6 +48,7 @@ __all__ = [
     "packet_pair",
     "receive_packet",
     "send_packet",
+    "send_waiting",
 ]
 
 PACKET_MAX = 49_152  # bytes; a few fit into the smallest room that systems give a socket
@@ -121,6 +123,14 @@ def send_packet(sock: socket.socket, data: bytes, descriptors: Sequence[int] = (
         check_room(error)
         return False
     return True
+
+
+def send_waiting(sock: socket.socket, packet: Packet) -> None:
+    """Send it, and have the thread wait while there is no room. Raises as `send_packet`."""
+    room = select.poll()
+    room.register(sock, select.POLLOUT)
+    while not send_packet(sock, packet.data, packet.descriptors):
+        room.poll()
 
 
 def check_room(error: OSError) -> None:

@@ -72,6 +72,10 @@ class Attendant(Opening):
         kernel.attended -= self.reachable
         self.attendants.by_age.pop(self, None)
         del self.fn  # mostly a method of its own: a circle
+        self.have_them_look()
+
+    def have_them_look(self) -> None:
+        """Have whoever waits for the attendants, leaving the scope, look who is left, and who is to be dismissed."""
         served = self.attendants.served
         if served.leaving and not served.fibers and served.host.why is served:
             wake(served.host)

@@ -69,6 +69,11 @@ class Line:
                 return fiber, brought
         return None
 
+    def wake_all(self, value: Any = None) -> None:
+        """Wake everybody."""
+        while self.wake_first(value) is not None:
+            pass
+
     def take_from_choice(self, fiber: "Fiber") -> bool:
         """It stood in other lines as well: it has been chosen here. False: it waits for something else, or no more."""
         why = fiber.why

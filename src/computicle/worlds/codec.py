@@ -34,7 +34,7 @@ from computicle.engine.packets import DESCRIPTORS_MAX, PACKET_MAX
 from computicle.worlds.culprit import culprit_of
 from computicle.worlds.functions import load_by_value
 
-__all__ = ["PLAIN", "Parcel", "carry_descriptors", "is_plain", "pack", "take_descriptors", "unpack"]
+__all__ = ["Parcel", "carry_descriptors", "is_plain", "pack", "take_descriptors", "unpack"]
 
 LARGE = 1  # the body lies in the first descriptor's memory
 BY_VALUE = 2  # functions or classes of `__main__` are in it
@@ -46,10 +46,10 @@ BUFFERS_MAX = 1000  # beside one pickle: as many as one writev(2) takes, less a 
 HEAVY_MIN = 1 << 20  # bytes: from here on a message is made to take up the room of a full packet
 ALIGNMENT = 64  # bytes: buffers begin at multiples, as numpy and vector instructions like it
 
-PLAIN = frozenset((int, float, bool, type(None)))  # neither by value nor with anything beside them, and small
-
+PLAIN = frozenset((float, bool, type(None)))  # neither by value nor with anything beside them, and small
 PLAIN_MAX = 8  # parts of a tuple
 PLAIN_TEXT_MAX = 500  # characters
+PLAIN_INT_MAX = 1 << 64
 
 _HEADS = [bytes((flags,)) for flags in range(8)]
 
@@ -119,6 +119,8 @@ def is_plain(value: Any) -> bool:
     kind = type(value)
     if kind is tuple:  # of one level: looking into more may take longer than packing
         return len(value) <= PLAIN_MAX and all(type(part) is not tuple and is_plain(part) for part in value)
+    if kind is int:
+        return -PLAIN_INT_MAX < value < PLAIN_INT_MAX  # type: ignore[no-any-return]
     return kind in PLAIN or (kind is str and len(value) <= PLAIN_TEXT_MAX)
 
 
@@ -128,11 +130,9 @@ def pack(value: Any) -> Parcel:
     Raises:
         TypeError: some part of it cannot be; which one.
     """
-    kind = type(value)
-    if kind in PLAIN:
-        data = pickle.dumps(value, 5)
-        return Parcel(b"\0" + data) if len(data) <= INLINE_MAX else _parcel(0, data, _Outgoing())
-    if kind is bytes:
+    if is_plain(value):
+        return Parcel(b"\0" + pickle.dumps(value, 5))
+    if type(value) is bytes:
         return _parcel(RAW, value, _Outgoing())
     outer = _here.outgoing
     outgoing = _here.outgoing = _here.spare or _Outgoing()

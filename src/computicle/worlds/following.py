@@ -45,7 +45,7 @@ class Slot:
     def fill(self, computicle: Computicle) -> None:
         """There is one."""
         self.computicle = computicle
-        self._wake()
+        self._line.wake_all()
 
     def lose(self) -> Computicle | None:
         """There is none any more; who it was."""
@@ -57,7 +57,7 @@ class Slot:
         self.computicle = None
         if self._closed is None:
             self._closed = why
-        self._wake()
+        self._line.wake_all()
 
     def find(self, dead: bytes | None) -> Computicle:
         """The present one, other than the one of that uid. Waits for it. Raises ComputicleDied."""
@@ -67,10 +67,6 @@ class Slot:
                 raise ComputicleDied(self.name, self._closed.how)
             self._line.wait(me)
         return computicle
-
-    def _wake(self) -> None:
-        while self._line.wake_first() is not None:
-            pass
 
 
 class Following:

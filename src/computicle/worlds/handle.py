@@ -210,8 +210,7 @@ class Handle(Contact):
         if self is not _own_handle(me):
             raise TypeError(f"select: computicle {self.name!r} is another one: of computicles only self_() is a source")
         home = home_of(me)
-        if home.hands_over:
-            raise RuntimeError("select: this computicle has an on_message, which gets all messages: use one of the two")
+        home.check_receiving("select")
         return home.mailbox
 
     # Helpers.

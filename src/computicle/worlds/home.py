@@ -94,6 +94,13 @@ class Home:
         self.mailbox = mailbox
         self._pump.reach()
 
+    def check_receiving(self, word: str) -> None:
+        """Raise RuntimeError if all messages are handed over."""
+        if self.hands_over:
+            raise RuntimeError(
+                f"{word}: this computicle has an on_message, which gets all messages: use one of the two"
+            )
+
     # Asking.
 
     def await_room(self, me: Fiber, uid: bytes) -> None:
@@ -121,8 +128,7 @@ class Home:
                 self._counts[reply.uid] = left
             else:
                 del self._counts[reply.uid]
-            while self._crowded.wake_first() is not None:  # all of them: who waits for which one is not known here
-                pass
+            self._crowded.wake_all()  # who waits for which one is not known here
         return reply
 
     def give_up(self, uid: bytes, error: Callable[[], Exception]) -> None:

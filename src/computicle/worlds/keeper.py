@@ -20,7 +20,6 @@ from computicle.scheduler.errors import Cancelled
 from computicle.scheduler.kernel import Kernel
 from computicle.scheduler.line import Line
 from computicle.scheduler.log import log_error
-from computicle.scheduler.park import wake
 from computicle.scheduler.scope import Scope
 from computicle.worlds.errors import ComputicleDied
 from computicle.worlds.obituary import End, read_end
@@ -56,9 +55,7 @@ class Keeper(Attendant):
     def stay(self) -> None:
         """It has done what it began with, and stays: it is to be dismissed."""
         self.lasting = True
-        served = self.attendants.served
-        if served.leaving and not served.fibers and served.host.why is served:
-            wake(served.host)
+        self.have_them_look()
 
     def end(self) -> None:
         """It ends. If it never began, and owns the computicle, that goes, too."""
@@ -87,8 +84,7 @@ class Keeper(Attendant):
     def _tell(self, end: End) -> None:
         handle = self._handle
         handle.ended(end)
-        while self.news.wake_first() is not None:
-            pass
+        self.news.wake_all()
         for home in self.homes:
             home.staying.pop(handle.uid, None)
             home.give_up(handle.uid, handle.gone)

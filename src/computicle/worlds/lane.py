@@ -16,12 +16,19 @@ Not here: what is said (home.py, handle.py), how packets travel (engine/packets.
 
 import errno
 import os
-import select
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from computicle.engine.packets import SEND_FLAGS, Packet, PacketSocket, PacketWire, check_room, send_packet
+from computicle.engine.packets import (
+    SEND_FLAGS,
+    Packet,
+    PacketSocket,
+    PacketWire,
+    check_room,
+    send_packet,
+    send_waiting,
+)
 from computicle.scheduler.attendants import Attendant, attend, attendants_of
 from computicle.scheduler.carrier import fiber_here
 from computicle.scheduler.deadlines import Shield
@@ -112,7 +119,7 @@ class Lane:
         me = fiber_here()
         if me is None:
             with suppress(OSError):
-                self._send_blocking(packet)
+                send_waiting(self.sock, packet)
             _close_all(packet)
             return
         self._late.append(packet)
@@ -137,7 +144,7 @@ class Lane:
         packet = Packet(packet.data, [os.dup(descriptor) for descriptor in packet.descriptors])
         try:
             if me is None:
-                self._send_blocking(packet)
+                send_waiting(self.sock, packet)
             else:
                 self._send_later(me, packet)
         finally:
@@ -161,12 +168,6 @@ class Lane:
             if crowd.count == 0:
                 self._crowds.pop(me.kernel, None)
                 crowd.wire.close()
-
-    def _send_blocking(self, packet: Packet) -> None:
-        waiting = select.poll()
-        waiting.register(self.sock, select.POLLOUT)
-        while not send_packet(self.sock, packet.data, packet.descriptors):
-            waiting.poll()
 
     def flush_late(self, me: Fiber) -> None:
         """Send what was pushed, as the fiber that sees to it. Shielded: it may be about the end of what is cancelled."""

@@ -55,7 +55,6 @@ class Mailbox:
     """The receiving end."""
 
     def __init__(self, kernel: Kernel, scope: Scope, sock: PacketSocket) -> None:
-        self._kernel = kernel
         self._scope = scope
         self._socket = sock
         self._receive = sock.recvmsg_into
@@ -75,10 +74,7 @@ class Mailbox:
     def receive(self, me: Fiber, timeout: float | None) -> Any:
         """The next message. Waits for it. Raises TimeoutError."""
         me.credit -= 1
-        if self._taker is me:
-            self._taker = None
-        elif self._takers:
-            self._takers.pop(me, None)
+        self.has_handled(me)
         if self._reader is None and not self._backlog and not self._ended and not self._line.fibers:
             # All of this for plain messages, there and back: half of what they take otherwise (bench/messages.py).
             asleep = self._unasked > 0 and timeout is None and self._sleep(me)
@@ -122,7 +118,7 @@ class Mailbox:
     def take(self) -> Taken | None:
         """For select: a message, if there is one now."""
         me = here().fiber
-        self._came_back(me)
+        self.has_handled(me)
         if self._reader is None and not self._backlog and not self._ended:
             packet = self._wire.receive(0)
             if packet is not None:
@@ -166,9 +162,12 @@ class Mailbox:
                 return False
         return True
 
-    def forget(self, me: Fiber) -> None:
-        """It will take no more, though it goes on."""
-        self._came_back(me)
+    def has_handled(self, me: Fiber) -> None:
+        """What it took has been handled: it has come for the next one, or will take no more."""
+        if self._taker is me:
+            self._taker = None
+        elif self._takers:
+            self._takers.pop(me, None)
 
     def close(self) -> None:
         """The end: who posts is told."""
@@ -222,11 +221,6 @@ class Mailbox:
         while self._backlog and (woken := self._line.wake_first(self._backlog[0])) is not None:
             self._backlog.popleft()
             self._took(woken[0])
-
-    def _came_back(self, me: Fiber) -> None:
-        if self._taker is me:
-            self._taker = None
-        self._takers.pop(me, None)
 
     def _took(self, me: Fiber) -> None:
         self.taken += 1

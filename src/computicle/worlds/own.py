@@ -30,7 +30,7 @@ def receive(timeout: float | None = None) -> Any:
     scope: Any = me.kernel.run_scope or me.kernel.base
     home: Home = scope.home or home_of(me)
     if home.hands_over:
-        raise RuntimeError("receive: this computicle has an on_message, which gets all messages: use one of the two")
+        home.check_receiving("receive")
     mailbox = home.mailbox
     if mailbox is None:
         mailbox = open_mailbox(me, home)

@@ -217,13 +217,12 @@ class Supervisor:
             self._restart(child, error or ComputicleDied(child.name, "has ended, and is to run always"))
             if self._failure is not None:
                 break
-        while self._ended.wake_first() is not None:
-            pass
+        self._ended.wake_all()
 
     def _restart(self, failed: "_Child", error: BaseException) -> None:
         """Start it again, and whoever goes with it, until that succeeds or is too much."""
         group = self._group(failed)
-        failed.slot.lose()
+        failed.slot.lose()  # it has ended: nobody need wait for it
         self._end(group)
         while True:
             me = running()

@@ -22,7 +22,7 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from computicle.engine.packets import Packet, PacketSocket, packet_buffer, receive_packet, send_packet
+from computicle.engine.packets import Packet, PacketSocket, packet_buffer, receive_packet, send_waiting
 from computicle.scheduler.attendants import Attendant, attend, attendants_of
 from computicle.scheduler.carrier import here
 from computicle.scheduler.ends import close_flow
@@ -89,7 +89,7 @@ class Life:
                 if program is not None:
                     value = program.run(self._namespace, self.notice_hooks)
                     self.notice_hooks()
-                    mailbox.forget(here().fiber)
+                    mailbox.has_handled(here().fiber)
                 if self._stays():
                     if program is not None:
                         self._maker.push(HEAD.pack(STAYS, 0, self.home.uid), Parcel(b""))
@@ -241,7 +241,7 @@ def live(link_end: int) -> int:
         outcome = carry_error(error, name)
     close_flow()
     _wind_up()
-    _say(link, ending(bytes((failed,)) + outcome.data), outcome.descriptors)
+    send_waiting(link, Packet(ending(bytes((failed,)) + outcome.data), outcome.descriptors))
     return int(failed)
 
 
@@ -318,10 +318,3 @@ def _wind_up() -> None:
             stream.flush()
         except Exception:  # noqa: S110  # nobody reads it any more
             pass
-
-
-def _say(link: PacketSocket, data: bytes, descriptors: Any) -> None:
-    room = select.poll()
-    room.register(link, select.POLLOUT)
-    while not send_packet(link, data, descriptors):
-        room.poll()
