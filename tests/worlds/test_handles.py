@@ -1,6 +1,7 @@
 """Handles travel, and work where they arrive."""
 
 import copy
+import os
 import pickle
 import threading
 from typing import Any, NamedTuple
@@ -8,6 +9,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from computicle import *
+from computicle.engine.pipes import PipeEnd
+from computicle.worlds.mail import MailEnds
 
 
 class Box(NamedTuple):
@@ -179,11 +182,11 @@ def test_too_many_handles_for_one_message_are_refused_in_words() -> None:
         with Computicle() as service:
             mine = self_()
             for handle in handles:
-                copies = [lane.sock.copy() for lane in (mine._mail, mine._lane)]
-                handle._attach(id(handle).to_bytes(8), "it", 1.0, *copies, mine.obituary.copy())
+                mail = MailEnds(PipeEnd(os.dup(mine._mail.ends.pipe.fileno())), mine._mail.ends.beside.copy())
+                handle._attach(id(handle).to_bytes(8), "it", 1.0, mail, mine._lane.sock.copy(), mine.obituary.copy())
             with pytest.raises(TypeError, match="handles"):
                 service.call(len, handles)
-            assert service.call(len, handles[:80]) == 80
+            assert service.call(len, handles[:60]) == 60
 
     run(main)
 

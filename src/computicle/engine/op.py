@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from computicle.engine.packets import PacketWire
+    from computicle.engine.pipes import PipeWire
+    from computicle.engine.shared import SharedWire
 
 __all__ = ["Address", "ClosedError", "Engine", "Op", "Port", "Wire"]
 
@@ -155,14 +157,18 @@ class Engine(Protocol):
         """Names to addresses. May block: call it through `call`."""
         ...
 
-    def packets(self, sock: Any, label: str, *, level: bool = False) -> "PacketWire":
-        """Have somebody wait at one end of a pair that leads to another process.
+    def packets(self, sock: Any, label: str) -> "PacketWire":
+        """Have somebody wait at one end of a pair of sockets that leads to another process."""
+        ...
+
+    def records(self, end: Any, label: str, *, level: bool = False) -> "PipeWire":
+        """The same at one end of a pipe.
 
         With `level`, each time they wait without having looked whether there is something: they are told if there is.
         """
         ...
 
-    def sleep_on(self, wire: "PacketWire") -> deque[Op]:
+    def sleep_on(self, wire: "SharedWire") -> deque[Op]:
         """Wait until there is something to read at `wire`, which is one with `level`, or something else has finished.
 
         What has finished, as `poll` does. Nothing: there is something to read, most likely.

@@ -4,16 +4,13 @@ A packet arrives whole or not at all, whoever dies meanwhile, and any number of
 processes may send to one receiver. It may carry descriptors.
 
 The sending end is one socket, however many processes have it: the room in it
-is theirs together. So it is registered for events only while somebody waits
-for room; otherwise each packet the receiver takes would wake all its senders.
+is theirs together.
 
 Rules:
   1. Sending and receiving never wait. None says that they would have to.
   2. Descriptors that arrive are the taker's, to close.
-  3. A socket that others have, too, stays in an event system after it was
-     closed here (epoll(7), Q&A 6): so it is struck off first.
 
-Not here: what packets say (worlds/), who waits for them (readiness.py).
+Not here: small ones by the thousand (pipes.py), what packets say (worlds/), who waits for them (readiness.py).
 
 Sources: unix(7), cmsg(3).
 """
@@ -27,8 +24,8 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from computicle.engine.op import Op
 from computicle.engine.pollers import Poller
+from computicle.engine.shared import SharedWire
 
 __all__ = [
     "ANCILLARY",
@@ -182,39 +179,17 @@ def packet_of(data: bytes, rights: Sequence[tuple[int, int, bytes]], state: int)
     return Packet(data, tuple(descriptors))
 
 
-class PacketWire:
-    """One end, while somebody waits at it. `receive`, `peek` and `send` are attempts."""
+class PacketWire(SharedWire):
+    """One end, while somebody waits at it. `receive` and `send` are attempts."""
 
-    __slots__ = (
-        "_buffer",
-        "_forget",
-        "_poller",
-        "_socket",
-        "closed",
-        "descriptor",
-        "doubtful",
-        "readable",
-        "reading",
-        "registered",
-        "writable",
-        "writing",
-    )
+    __slots__ = ("_buffer", "_socket")
 
     def __init__(
         self, sock: socket.socket, label: str, forget: Callable[[Any], None], poller: Poller | None = None
     ) -> None:
+        super().__init__(sock.fileno(), label, forget, poller)
         self._socket = sock
-        self._poller = poller  # which reports levels; None: edges
-        self.registered = poller is None
-        self._forget = forget
         self._buffer = memoryview(b"")
-        self.descriptor = sock.fileno()
-        self.readable = True
-        self.writable = False  # whoever waits for room has just found none
-        self.doubtful = False
-        self.closed = False
-        self.reading = Op(lambda: label)
-        self.writing = Op(lambda: label)
 
     def receive(self, flags: int) -> Packet | None:
         """The next packet, if it is there. Flags as for `receive_packet`."""
@@ -222,29 +197,7 @@ class PacketWire:
             self._buffer = packet_buffer()
         return receive_packet(self._socket, self._buffer, flags)
 
-    def heed(self) -> None:
-        """Somebody is about to wait for something to read, who may not have looked whether there is."""
-        if not self.registered:
-            assert self._poller is not None
-            self._poller.register(self.descriptor, level=True)
-            self.registered = True
-
-    def unheeded(self) -> None:
-        """There is something to read, and nobody waits: where levels are reported, that would be said for ever."""
-        if self._poller is not None:
-            self._poller.unregister(self.descriptor)
-            self.registered = False
-
     def send(self, packet: Packet) -> bool | None:
         """True once it has been sent."""
         self.writable = False  # an edge is for one attempt: the next one may be all that comes
         return send_packet(self._socket, packet.data, packet.descriptors) or None
-
-    def close(self) -> None:
-        """Strike it off. The socket is its owner's, and stays open."""
-        if not self.closed:
-            self.closed = True
-            self._forget(self)
-            self.readable = self.writable = False
-            self.reading.retire()
-            self.writing.retire()

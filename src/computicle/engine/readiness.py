@@ -29,7 +29,9 @@ from weakref import ref
 
 from computicle.engine.op import Address, ClosedError, Op
 from computicle.engine.packets import PacketWire
+from computicle.engine.pipes import PipeEnd, PipeWire
 from computicle.engine.pollers import END, READ, WRITE, make_poller
+from computicle.engine.shared import SharedWire
 from computicle.engine.threads import Threads
 from computicle.engine.wire import SocketPort, SocketWire
 
@@ -57,7 +59,7 @@ class ReadinessEngine:
         self.process = os.getpid()
         self.tie: Callable[[], int] = itertools.count().__next__
         self._poller = make_poller()
-        self._wires: dict[int, SocketWire | SocketPort | PacketWire] = {}
+        self._wires: dict[int, SocketWire | SocketPort | SharedWire] = {}
         self._finished: deque[Op] = deque()  # any thread appends
         self._asleep = False
         self._over = False  # the poller is closed
@@ -89,7 +91,7 @@ class ReadinessEngine:
             self._take_in(events)
         return finished
 
-    def sleep_on(self, wire: PacketWire) -> deque[Op]:
+    def sleep_on(self, wire: SharedWire) -> deque[Op]:
         self._asleep = True
         if self._finished or self._unsure:  # as in poll
             self._asleep = False
@@ -201,11 +203,17 @@ class ReadinessEngine:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         return [address for _family, _kind, _protocol, _name, address in found]  # type: ignore[misc]
 
-    def packets(self, sock: socket.socket, label: str, *, level: bool = False) -> PacketWire:
-        wire = PacketWire(sock, label, self._forget_shared, self._poller if level else None)
-        if not level:
-            self._poller.register(wire.descriptor)
-        self._wires[wire.descriptor] = wire
+    def packets(self, sock: socket.socket, label: str) -> PacketWire:
+        wire = PacketWire(sock, label, self._forget_shared)
+        self._register(wire)
+        return wire
+
+    def records(self, end: PipeEnd, label: str, *, level: bool = False) -> PipeWire:
+        wire = PipeWire(end, label, self._forget_shared, self._poller if level else None)
+        if level:
+            self._wires[wire.descriptor] = wire
+        else:
+            self._register(wire)
         return wire
 
     def _adopt(self, sock: socket.socket, remote: Any) -> SocketWire:
@@ -218,11 +226,11 @@ class ReadinessEngine:
             raise
         return wire
 
-    def _register(self, wire: SocketWire | SocketPort | PacketWire) -> None:
+    def _register(self, wire: SocketWire | SocketPort | SharedWire) -> None:
         self._poller.register(wire.descriptor)
         self._wires[wire.descriptor] = wire
 
-    def _forget(self, wire: SocketWire | SocketPort | PacketWire) -> None:
+    def _forget(self, wire: SocketWire | SocketPort | SharedWire) -> None:
         """It is being closed: closing unregisters it, and whoever waits on it is told."""
         self._wires.pop(wire.descriptor, None)
         for op in (wire.reading, wire.writing):
@@ -230,8 +238,8 @@ class ReadinessEngine:
                 op.error = ClosedError(f"closed while waiting for {op}")
                 self._finished.append(op)
 
-    def _forget_shared(self, wire: PacketWire) -> None:
-        """As _forget, for a socket that other processes have, too: closing would not unregister it."""
+    def _forget_shared(self, wire: SharedWire) -> None:
+        """As _forget, for one that other processes have, too: closing would not unregister it."""
         if wire.registered and not self._over:  # else all are: and a forked child must not touch those of its parent
             self._poller.unregister(wire.descriptor)
         self._forget(wire)

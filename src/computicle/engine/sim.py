@@ -118,8 +118,11 @@ class SimEngine:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return [(number, port, 0, 0) if ":" in number else (number, port) for number in numbers]
 
-    def packets(self, sock: Any, label: str, *, level: bool = False) -> NoReturn:
+    def packets(self, sock: Any, label: str) -> NoReturn:
         raise RuntimeError("computicles are processes, and a simulation has none: leave them out, or run it for real")
+
+    def records(self, end: Any, label: str, *, level: bool = False) -> NoReturn:
+        self.packets(end, label)
 
     def sleep_on(self, wire: Any) -> deque[Op]:
         return self._finished

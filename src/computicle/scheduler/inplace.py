@@ -1,6 +1,6 @@
 """In place: a wait without giving way, for there is nobody to give way to.
 
-If nothing is ready and no timer is set, whoever waits for a packet may as well
+If nothing is ready and no timer is set, whoever waits for a message may as well
 sleep in the engine itself, without the way through the hub and back. That way
 takes a third of what a small message takes there and back (bench/messages.py).
 
@@ -16,14 +16,14 @@ Not here: the usual way (park.py).
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from computicle.engine.packets import PacketWire
+    from computicle.engine.shared import SharedWire
     from computicle.scheduler.fiber import Fiber
 
 __all__ = ["sleep_in_place"]
 
 
-def sleep_in_place(me: "Fiber", wire: "PacketWire") -> bool:
-    """Sleep until something has come. True: most likely a packet, at `wire`. False: something else, or this is no moment."""
+def sleep_in_place(me: "Fiber", wire: "SharedWire") -> bool:
+    """Sleep until something has come. True: most likely something to read, at `wire`. False: something else, or this is no moment."""
     kernel = me.kernel
     if (
         kernel.ready

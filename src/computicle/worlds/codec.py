@@ -28,13 +28,14 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pickle import dumps
 from typing import Any, NamedTuple
 
 from computicle.engine.packets import DESCRIPTORS_MAX, PACKET_MAX
 from computicle.worlds.culprit import culprit_of
 from computicle.worlds.functions import load_by_value
 
-__all__ = ["Parcel", "carry_descriptors", "is_plain", "pack", "take_descriptors", "unpack"]
+__all__ = ["ENDS", "Parcel", "carry_descriptors", "pack", "pack_plain", "pickle_plain", "take_descriptors", "unpack"]
 
 LARGE = 1  # the body lies in the first descriptor's memory
 BY_VALUE = 2  # functions or classes of `__main__` are in it
@@ -44,12 +45,10 @@ INLINE_MAX = PACKET_MAX - 4096  # bytes of a body in the packet itself, with roo
 BUFFER_MIN = 16_384  # bytes; smaller buffers are copied into the pickle
 BUFFERS_MAX = 1000  # beside one pickle: as many as one writev(2) takes, less a few
 HEAVY_MIN = 1 << 20  # bytes: from here on a message is made to take up the room of a full packet
+ENDS = 4  # descriptors of a handle
 ALIGNMENT = 64  # bytes: buffers begin at multiples, as numpy and vector instructions like it
 
-PLAIN = frozenset((float, bool, type(None)))  # neither by value nor with anything beside them, and small
-PLAIN_MAX = 8  # parts of a tuple
-PLAIN_TEXT_MAX = 500  # characters
-PLAIN_INT_MAX = 1 << 64
+PLAIN = frozenset((int, str, float, bool, type(None)))  # neither by value nor with anything beside them
 
 _HEADS = [bytes((flags,)) for flags in range(8)]
 
@@ -114,14 +113,16 @@ class _Outgoing:
 # Packing.
 
 
-def is_plain(value: Any) -> bool:
-    """True if it is small, and a mere pickle of it will do."""
+def pickle_plain(value: Any) -> bytes | None:
+    """Its pickle, if it is such that a mere pickle will do; None says that it may not be."""
     kind = type(value)
     if kind is tuple:  # of one level: looking into more may take longer than packing
-        return len(value) <= PLAIN_MAX and all(type(part) is not tuple and is_plain(part) for part in value)
-    if kind is int:
-        return -PLAIN_INT_MAX < value < PLAIN_INT_MAX  # type: ignore[no-any-return]
-    return kind in PLAIN or (kind is str and len(value) <= PLAIN_TEXT_MAX)
+        for part in value:
+            if type(part) not in PLAIN:
+                return None
+    elif kind not in PLAIN:
+        return None
+    return dumps(value, 5)
 
 
 def pack(value: Any) -> Parcel:
@@ -130,8 +131,9 @@ def pack(value: Any) -> Parcel:
     Raises:
         TypeError: some part of it cannot be; which one.
     """
-    if is_plain(value):
-        return Parcel(b"\0" + pickle.dumps(value, 5))
+    plain = pickle_plain(value)
+    if plain is not None:
+        return pack_plain(plain)
     if type(value) is bytes:
         return _parcel(RAW, value, _Outgoing())
     outer = _here.outgoing
@@ -152,8 +154,13 @@ def pack(value: Any) -> Parcel:
         _here.spare = outgoing
         return Parcel(_HEADS[flags] + data)
     if len(outgoing.descriptors) >= DESCRIPTORS_MAX:
-        raise TypeError(f"too many handles in one message: {DESCRIPTORS_MAX // 3} fit, so send them in several")
+        raise TypeError(f"too many handles in one message: {DESCRIPTORS_MAX // ENDS} fit, so send them in several")
     return _parcel(flags, data, outgoing)
+
+
+def pack_plain(pickled: bytes) -> Parcel:
+    """What `pickle_plain` has made."""
+    return Parcel(_HEADS[0] + pickled) if len(pickled) <= INLINE_MAX else _parcel(0, pickled, _Outgoing())
 
 
 def carry_descriptors(owner: Any, descriptors: Sequence[int]) -> int:

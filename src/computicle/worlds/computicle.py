@@ -30,6 +30,7 @@ from computicle.worlds.handle import Handle
 from computicle.worlds.home import home_of
 from computicle.worlds.keeper import keep
 from computicle.worlds.launcher import absolute_paths, launcher
+from computicle.worlds.mail import mail_pair
 from computicle.worlds.obituary import read_end
 from computicle.worlds.orders import killing, said, starting
 from computicle.worlds.program import Call, program_of
@@ -128,9 +129,10 @@ def _start(
     uid = os.urandom(8)
     with ExitStack() as given, ExitStack() as unsent:
         unsent.callback(program.close)
-        (mail, mail_there), (lane, lane_there), (obituary_there, obituary) = (_with_room(packet_pair) for _ in range(3))
-        for sock in (mail_there, lane_there, obituary_there):
-            given.callback(sock.close)
+        mail, mail_there = _with_room(mail_pair)
+        (lane, lane_there), (obituary_there, obituary) = (_with_room(packet_pair) for _ in range(2))
+        for end in (mail_there, lane_there, obituary_there):
+            given.callback(end.close)
         out, err = (_with_room(partial(_standard, number)) for number in (1, 2))
         for descriptor in (out, err):
             given.callback(os.close, descriptor)
@@ -139,7 +141,7 @@ def _start(
         settings.update(handle=handle, maker=home.uid, answers=home.lane)
         home.staying[uid] = handle.stay  # already: it may have done what it begins with before this goes on
         try:
-            theirs = (mail_there.fileno(), lane_there.fileno(), out, err, obituary_there.fileno())
+            theirs = (*mail_there.numbers(), lane_there.fileno(), out, err, obituary_there.fileno())
             launcher.ask(starting(uid, preload), theirs)
             with suppress(BrokenPipeError):  # it has ended already: whoever waits for it is told
                 handle._lane.send(b"", pack(settings))

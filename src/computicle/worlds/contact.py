@@ -13,22 +13,22 @@ Not here: what one can do with it (handle.py).
 import os
 import sys
 from collections.abc import Callable, Iterable
-from pickle import dumps
 from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
 from computicle.engine.packets import PacketSocket, packet_pair
+from computicle.engine.pipes import PipeEnd
 from computicle.scheduler.carrier import fiber_here
 from computicle.scheduler.errors import FiberCancelled
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.kernel import Kernel
-from computicle.worlds.codec import carry_descriptors, is_plain, pack, take_descriptors
+from computicle.worlds.codec import ENDS, carry_descriptors, pack, pack_plain, pickle_plain, take_descriptors
 from computicle.worlds.errors import ComputicleDied, bring_error, carried_error
 from computicle.worlds.home import HEAD
 from computicle.worlds.keeper import Keeper, keep_watch
 from computicle.worlds.lane import Lane
 from computicle.worlds.launcher import launcher
-from computicle.worlds.mailbox import MESSAGE, MESSAGES, PLAIN_MESSAGE
+from computicle.worlds.mail import MESSAGE, MESSAGES, PLAIN_MAX, Mail, MailEnds, mail_pair
 from computicle.worlds.obituary import End
 from computicle.worlds.orders import killing, quitting
 from computicle.worlds.requests import QUIT
@@ -52,7 +52,7 @@ class Contact:
         uid: bytes,
         name: str,
         grace_s: float,
-        mail: PacketSocket,
+        mail: MailEnds,
         lane: PacketSocket,
         obituary: PacketSocket,
         pid: int = 0,
@@ -67,7 +67,7 @@ class Contact:
         self._refuses = False  # it takes nothing more
         self.stays = False  # it has done what it began with, and lives on until it is told to quit
         self.keepers: dict[Kernel, Keeper] = {}
-        self._mail = Lane(mail, f"the mailbox of {name!r}")
+        self._mail = Mail(mail, f"the mailbox of {name!r}")
         self._lane = Lane(lane, f"requests to {name!r}")
         self._introduced: set[bytes] = set()  # the homes that it knows the lane of
         self._left_behind = False  # by a fork
@@ -85,10 +85,13 @@ class Contact:
         if self._refuses:
             self._check_alive()
         try:
-            if is_plain(message):  # half of what it takes otherwise (bench/messages.py)
-                self._mail.send_plain(PLAIN_MESSAGE + dumps(message, 5))
-            else:
+            plain = pickle_plain(message)  # with all that follows, half of what it takes otherwise (bench/messages.py)
+            if plain is None:
                 self._mail.send(MESSAGE, pack(message))
+            elif len(plain) <= PLAIN_MAX:
+                self._mail.send_plain(plain)
+            else:
+                self._mail.send(MESSAGE, pack_plain(plain))
         except BrokenPipeError:
             self._raise_gone()
 
@@ -201,7 +204,7 @@ class Contact:
         if self.end is not None:
             error = None if self.end.error is None else carried_error(self.end.error, self.name)
             return _arrive_ended, (self.uid, self.name, self.pid, self.end.value, error)
-        place = carry_descriptors(self, [self._mail.sock.fileno(), self._lane.sock.fileno(), self.obituary.fileno()])
+        place = carry_descriptors(self, [*self._mail.ends.numbers(), self._lane.sock.fileno(), self.obituary.fileno()])
         return _arrive, (self.uid, self.name, self.pid, self.grace_s, place)
 
     def __repr__(self) -> str:
@@ -230,8 +233,9 @@ def _arrive(uid: bytes, name: str, pid: int, grace_s: float, place: int) -> Cont
     if known is not None:
         return known
     handle = Contact.kind.__new__(Contact.kind)
-    mail, lane, obituary = map(PacketSocket, take_descriptors(place, 3))
-    handle._attach(uid, name, grace_s, mail, lane, obituary, pid)
+    pipe, beside, lane, obituary = take_descriptors(place, ENDS)
+    mail = MailEnds(PipeEnd(pipe), PacketSocket(beside))
+    handle._attach(uid, name, grace_s, mail, PacketSocket(lane), PacketSocket(obituary), pid)
     return handle
 
 
@@ -242,6 +246,7 @@ def _arrive_ended(uid: bytes, name: str, pid: int, value: Any, error: Any) -> Co
         return known
     handle = Contact.kind.__new__(Contact.kind)
     one, other = packet_pair()
-    handle._attach(uid, name, 0.0, one, other, other.copy(), pid)
+    mail, _receiving = mail_pair()
+    handle._attach(uid, name, 0.0, mail, one, other, pid)
     handle.ended(End(value, None if error is None else bring_error(error)))
     return handle

@@ -30,6 +30,7 @@ from computicle.scheduler.word import entering
 from computicle.worlds.codec import Parcel, pack
 from computicle.worlds.contact import Contact
 from computicle.worlds.home import HEAD, INTRODUCED, Home, home_of
+from computicle.worlds.mail import mail_pair
 from computicle.worlds.mailbox import Mailbox
 from computicle.worlds.obituary import RUN_OVER
 from computicle.worlds.reply import Reply
@@ -264,11 +265,11 @@ def own_handle(me: Fiber) -> Contact:
 
 def open_mailbox(me: Fiber, home: Home) -> Mailbox:
     """In the main program: have messages arrive."""
-    mail, mail_here = packet_pair()
+    mail, mail_here = mail_pair()
     obituary_here, obituary = packet_pair()
     handle = Contact.kind.__new__(Contact.kind)
     handle._attach(home.uid, "main", math.inf, mail, home.lane.sock.copy(), obituary, os.getpid())
-    mailbox = Mailbox(me.kernel, home.scope, mail_here)
+    mailbox = Mailbox(me.kernel, home.scope, mail_here, mail)
     home.open(handle, mailbox)
 
     def end() -> None:

@@ -14,18 +14,14 @@ Rules:
 Not here: what is said (home.py, handle.py), how packets travel (engine/packets.py).
 """
 
-import errno
 import os
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from computicle.engine.packets import (
-    SEND_FLAGS,
     Packet,
     PacketSocket,
-    PacketWire,
-    check_room,
     send_packet,
     send_waiting,
 )
@@ -33,13 +29,13 @@ from computicle.scheduler.attendants import Attendant, attend, attendants_of
 from computicle.scheduler.carrier import fiber_here
 from computicle.scheduler.deadlines import Shield
 from computicle.scheduler.fiber import Fiber
-from computicle.scheduler.locks import Lock
 from computicle.scheduler.park import look_around
 from computicle.scheduler.scope import Scope
 from computicle.worlds.codec import Parcel, carry_descriptors, take_descriptors
+from computicle.worlds.senders import Senders, send_through
 
 if TYPE_CHECKING:
-    from computicle.scheduler.kernel import Kernel
+    pass
 
 __all__ = ["Lane"]
 
@@ -47,13 +43,14 @@ __all__ = ["Lane"]
 class Lane:
     """The sending end of one."""
 
-    __slots__ = ("__weakref__", "_crowds", "_label", "_late", "_pushing", "_send", "sock")
+    __slots__ = ("__weakref__", "_label", "_late", "_pushing", "_senders", "sock")
 
     def __init__(self, sock: PacketSocket, label: str) -> None:
         self.sock = sock
-        self._send = sock.send
         self._label = label
-        self._crowds: dict[Kernel, _Crowd] = {}  # of each thread whose fibers wait for room
+        self._senders = Senders(
+            lambda kernel: (kernel.engine.packets(sock, f"room for {label}"),), lambda: sock.fileno() < 0
+        )
         self._late: deque[Packet] = deque()  # pushed, and not gone yet
         self._pushing = False  # a fiber sees to that
 
@@ -70,35 +67,12 @@ class Lane:
                 if me.credit <= 0:
                     look_around(me)
                 me.credit -= 1
-            if not self._crowds or me is None or me.kernel not in self._crowds:
-                if descriptors:
-                    if send_packet(self.sock, head + data, descriptors):
-                        return
-                else:  # send_packet, written out (bench/messages.py)
-                    try:
-                        self._send(head + data, SEND_FLAGS)
-                        return
-                    except OSError as error:
-                        check_room(error)
+            if not self._senders.waiting and send_packet(self.sock, head + data, descriptors):
+                return
             self._send_when_room(me, Packet(head + data, descriptors))
         finally:
             if own:
                 parcel.close()
-
-    def send_plain(self, data: bytes) -> None:
-        """As `send`, for a small packet."""
-        me = fiber_here()
-        if me is not None:
-            if me.credit <= 0:
-                look_around(me)
-            me.credit -= 1
-        if not self._crowds:
-            try:
-                self._send(data, SEND_FLAGS)
-                return
-            except OSError as error:
-                check_room(error)
-        self._send_when_room(me, Packet(data, ()))
 
     def push(self, head: bytes, parcel: Parcel) -> None:
         """Send it now, or as soon as there is room. Never waits, where there is a fiber: else as `send` does.
@@ -133,8 +107,7 @@ class Lane:
 
     def close(self) -> None:
         """Nothing more is sent by this process."""
-        for crowd in [*self._crowds.values()]:
-            crowd.wire.close()
+        self._senders.close()
         self.sock.close()
         if not self._pushing:
             self._drop_late()
@@ -151,23 +124,8 @@ class Lane:
             _close_all(packet)
 
     def _send_later(self, me: Fiber, packet: Packet) -> None:
-        crowd = self._crowds.get(me.kernel)
-        if crowd is None:
-            crowd = self._crowds[me.kernel] = _Crowd(me.kernel.engine.packets(self.sock, f"room for {self._label}"))
-        crowd.count += 1
-        try:
-            with crowd.turn:
-                if not crowd.wire.send(packet):  # which also forgets an edge that came while nobody waited
-                    me.kernel.finish_op(me, crowd.wire.writing, crowd.wire.send, packet)
-        except OSError:
-            if self.sock.fileno() >= 0:
-                raise
-            raise BrokenPipeError(errno.EPIPE, "it has ended") from None  # and the lane was closed for that
-        finally:
-            crowd.count -= 1
-            if crowd.count == 0:
-                self._crowds.pop(me.kernel, None)
-                crowd.wire.close()
+        with self._senders.turn(me) as (wire,):
+            send_through(me, wire.writing, wire.send, packet)
 
     def flush_late(self, me: Fiber) -> None:
         """Send what was pushed, as the fiber that sees to it. Shielded: it may be about the end of what is cancelled."""
@@ -184,15 +142,6 @@ class Lane:
     def _drop_late(self) -> None:
         while self._late:
             _close_all(self._late.popleft())
-
-
-class _Crowd:
-    """The fibers of one thread that wait for room."""
-
-    def __init__(self, wire: PacketWire) -> None:
-        self.wire = wire
-        self.turn = Lock()
-        self.count = 0
 
 
 class Pusher(Attendant):

@@ -23,6 +23,7 @@ from types import ModuleType
 from typing import Any
 
 from computicle.engine.packets import Packet, PacketSocket, packet_buffer, receive_packet, send_waiting
+from computicle.engine.pipes import PipeEnd
 from computicle.scheduler.attendants import Attendant, attend, attendants_of
 from computicle.scheduler.carrier import here
 from computicle.scheduler.ends import close_flow
@@ -40,6 +41,7 @@ from computicle.worlds.errors import carry_error
 from computicle.worlds.functions import own_namespace
 from computicle.worlds.home import HEAD, STAYS, Home
 from computicle.worlds.launcher import launcher
+from computicle.worlds.mail import MailEnds
 from computicle.worlds.mailbox import Mailbox
 from computicle.worlds.orders import alive, ending
 from computicle.worlds.prefixed import Prefixed
@@ -221,18 +223,18 @@ def live(link_end: int) -> int:
     _call_process("computicle next")
     adopt()  # ahead of what it needs not wait for
     birth = _next_packet(link)
-    mailbox_end, lane_end, out, err = birth.descriptors
+    pipe_end, beside_end, lane_end, out, err = birth.descriptors
     for given, standard in ((out, 1), (err, 2)):
         os.dup2(given, standard)
         os.close(given)
-    mailbox, lane = PacketSocket(mailbox_end), PacketSocket(lane_end)
+    mail, lane = MailEnds(PipeEnd(pipe_end), PacketSocket(beside_end)), PacketSocket(lane_end)
     settings = _unpacked(_next_packet(lane))
     name = settings["handle"].name
     failed = False
     try:
         _settle_in(settings)
         program, found = _unpacked(_next_packet(lane))
-        outcome = pack(run_main(_main, (settings, program, found, lane, mailbox), {}))
+        outcome = pack(run_main(_main, (settings, program, found, lane, mail), {}))
     except SystemExit as error:
         failed = error.code not in (None, 0)
         outcome = carry_error(error, name) if failed else pack(None)
@@ -245,9 +247,7 @@ def live(link_end: int) -> int:
     return int(failed)
 
 
-def _main(
-    settings: dict[str, Any], program: Any, found: dict[str, Any], lane: PacketSocket, mailbox: PacketSocket
-) -> Any:
+def _main(settings: dict[str, Any], program: Any, found: dict[str, Any], lane: PacketSocket, mail: MailEnds) -> Any:
     handle = settings["handle"]
     handle.pid = os.getpid()
     me = here().fiber
@@ -255,7 +255,7 @@ def _main(
     assert isinstance(scope, RunScope)
     home = scope.home = Home(scope, handle.uid, handle._lane.sock, lane)
     home.askers[settings["maker"]] = settings["answers"]
-    home.open(handle, Mailbox(me.kernel, scope, mailbox))
+    home.open(handle, Mailbox(me.kernel, scope, mail, handle._mail.ends))
     home.life = Life(home, settings)
     vars(sys.modules["__main__"]).update(found)
     return home.life.lead(program)

@@ -1,0 +1,203 @@
+"""Mail: a pipe for what is small, a socket beside it for the rest, and one order for both."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from computicle import *
+from computicle.engine.pipes import PipeEnd
+from computicle.scheduler.carrier import here
+from computicle.worlds.codec import pack, pickle_plain
+from computicle.worlds.mail import MESSAGE, Mail, MailEnds, mail_pair
+from computicle.worlds.mailbox import Mailbox
+
+BIG = b"\xff" * 300_000
+MIDDLE = ["word"] * 3_000  # larger than a record, smaller than a packet
+
+
+class Way:
+    """A mailbox and the way into it, in one process."""
+
+    def __init__(self) -> None:
+        self.sending, self.receiving = mail_pair()
+        self.mail = Mail(self.sending, "it")
+        fiber = here().fiber
+        scope: Any = fiber.kernel.run_scope
+        self.mailbox = Mailbox(fiber.kernel, scope, self.receiving, self.sending)
+
+    def another(self) -> Mail:
+        """As another process has it."""
+        return Mail(MailEnds(PipeEnd(os.dup(self.sending.pipe.fileno())), self.sending.beside.copy()), "it")
+
+    def post(self, message: Any, mail: Mail | None = None) -> None:
+        plain = pickle_plain(message)
+        if plain is None or len(plain) > 4000:
+            (mail or self.mail).send(MESSAGE, pack(message))
+        else:
+            (mail or self.mail).send_plain(plain)
+
+    def receive(self, timeout: float | None = None) -> Any:
+        return self.mailbox.receive(here().fiber, timeout)
+
+    def fill(self) -> int:
+        """Leave no room in the pipe; how many messages that took."""
+        count = 0
+        plain = pickle_plain("x" * 1000)
+        assert plain is not None
+        while self.sending.pipe.write(b"\x01" + len(plain).to_bytes(2, "little") + plain):
+            count += 1
+        return count
+
+    def close(self) -> None:
+        self.mail.close()
+        self.mailbox.close()
+
+
+@contextmanager
+def a_way() -> Iterator[Way]:
+    way = Way()
+    try:
+        yield way
+    finally:
+        way.close()
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def run_with(body: Callable[[Way], None]) -> None:
+    def main() -> None:
+        with a_way() as way:
+            body(way)
+
+    run(main)
+
+
+def test_small_and_large_come_out_in_one_order() -> None:
+    def body(way: Way) -> None:
+        messages = [1, BIG, "two", MIDDLE, (3, "three"), ["list"], BIG, 4]
+        for message in messages:
+            way.post(message)
+        assert [way.receive() for _ in messages] == messages
+
+    run_with(body)
+
+
+def test_several_senders_of_large_ones_whose_packets_lie_before_their_records() -> None:
+    def body(way: Way) -> None:
+        other = way.another()
+        full = way.fill()
+        late = spawn(way.post, MIDDLE)
+        later = spawn(way.post, [*MIDDLE, "other"], other)
+        yield_()
+        assert not late.done
+        assert not later.done
+        assert [way.receive() for _ in range(full)] == ["x" * 1000] * full
+        assert sorted((way.receive(), way.receive()), key=len) == [MIDDLE, [*MIDDLE, "other"]]
+
+    run_with(body)
+
+
+def test_who_is_cancelled_after_its_packet_has_gone_leaves_nothing_for_long() -> None:
+    def body(way: Way) -> None:
+        for _ in range(3):
+            before = descriptors()
+            full = way.fill()
+            senders = [spawn(way.post, BIG) for _ in range(2)]
+            yield_()
+            for sender in senders:
+                sender.cancel()
+            gather(*(_ended(sender) for sender in senders))
+            assert [way.receive() for _ in range(full)] == ["x" * 1000] * full
+            with pytest.raises(TimeoutError):
+                way.receive(0)
+            way.post(BIG)
+            assert way.receive() == BIG
+            assert descriptors() == before
+
+    run_with(body)
+
+
+def _ended(fiber: Fiber, error: type[Exception] = FiberCancelled) -> Callable[[], None]:
+    def wait() -> None:
+        with pytest.raises(error):
+            fiber.join()
+
+    return wait
+
+
+def test_what_nobody_has_asked_for_is_closed_with_the_mailbox() -> None:
+    def main() -> None:
+        mine = self_()  # not to be counted
+        before = descriptors()
+        with a_way() as way:
+            other = way.another()
+            way.fill()
+            given_up = spawn(way.post, BIG)
+            yield_()
+            given_up.cancel()
+            yield_()
+            full = spawn(_receive_all, way)
+            other.send(MESSAGE, pack(BIG))
+            assert full.join() == BIG
+        other.close()
+        assert descriptors() == before
+        assert mine.alive
+
+    run(main)
+
+
+def _receive_all(way: Way) -> Any:
+    while (message := way.receive()) != BIG:
+        pass
+    return message
+
+
+def test_shut_takes_all_that_was_accepted_large_ones_too() -> None:
+    def body(way: Way) -> None:
+        messages = [1, BIG, "two", MIDDLE]
+        for message in messages:
+            way.post(message)
+        way.mailbox.shut()
+        for message in (1, BIG, MIDDLE):
+            with pytest.raises(BrokenPipeError):
+                way.post(message)
+        assert not way.mailbox.is_drained()
+        assert [way.receive() for _ in messages] == messages
+        assert not way.mailbox.is_drained()  # the last one is still being handled
+        with pytest.raises(TimeoutError):
+            way.receive(0)
+        assert way.mailbox.is_drained()
+
+    run_with(body)
+
+
+@pytest.mark.parametrize("waiting", [1, 2, 3])
+def test_shut_while_some_wait(waiting: int) -> None:
+    def body(way: Way) -> None:
+        receivers = [spawn(way.receive) for _ in range(waiting)]
+        yield_()
+        way.post("last")
+        way.mailbox.shut()
+        assert receivers[0].join() == "last"
+        for receiver in receivers[1:]:
+            assert not receiver.done
+            receiver.cancel()
+
+    run_with(body)
+
+
+def test_shut_tells_who_waits_for_room() -> None:
+    def body(way: Way) -> None:
+        full = way.fill()
+        senders = [spawn(way.post, message) for message in ("small", MIDDLE, BIG)]
+        yield_()
+        way.mailbox.shut()
+        gather(*(_ended(sender, BrokenPipeError) for sender in senders))
+        assert [way.receive() for _ in range(full)] == ["x" * 1000] * full
+
+    run_with(body)
