@@ -5,6 +5,7 @@ import pathlib
 import subprocess
 import sys
 import textwrap
+import threading
 from typing import Any
 
 import pytest
@@ -160,3 +161,23 @@ def test_made_in_a_folder_that_is_gone(tmp_path: pathlib.Path, monkeypatch: pyte
     with pytest.raises(OSError):
         run(lambda: Computicle(abs, -1).wait())
     assert run(lambda: Computicle(abs, -1, cwd=tmp_path).wait()) == 1
+
+
+def test_what_modules_want_done_at_a_fork_is_done_at_those_of_a_computicle() -> None:
+    def look() -> tuple[bool, list[str]]:
+        in_order = threading.main_thread().native_id == os.getpid()
+        end = threading.Event()
+        threading.Thread(target=end.wait, daemon=True).start()
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.write(writing, ",".join(thread.name for thread in threading.enumerate()).encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+        end.set()
+        return in_order, os.read(reading, 1000).decode().split(",")
+
+    def main() -> None:
+        assert Computicle(look).wait() == (True, ["MainThread"])
+
+    run(main)

@@ -26,8 +26,7 @@ import pickle
 import struct
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pickle import dumps
 from typing import Any, NamedTuple
 
@@ -247,7 +246,10 @@ def unpack(data: bytes, offset: int, descriptors: Sequence[int], *, shared: bool
     flags = data[offset]
     if not flags and not descriptors:
         return pickle.loads(memoryview(data)[offset + 1 :])  # noqa: S301  # from another computicle of ours
-    with _incoming(descriptors, 1 if flags & LARGE else 0):
+    first = 1 if flags & LARGE else 0
+    outer = _here.incoming
+    _here.incoming = incoming = dict(enumerate(descriptors[first:]))
+    try:
         in_packet = [memoryview(data)[offset + 1 :]]
         parts = _map(data, offset, descriptors[0], shared=shared) if flags & LARGE else in_packet
         if flags & RAW:
@@ -255,6 +257,10 @@ def unpack(data: bytes, offset: int, descriptors: Sequence[int], *, shared: bool
         if flags & BY_VALUE:
             return load_by_value(parts[0], parts[1:])
         return pickle.loads(parts[0], buffers=parts[1:])  # noqa: S301
+    finally:
+        _here.incoming = outer
+        for descriptor in (*descriptors[:first], *incoming.values()):
+            os.close(descriptor)
 
 
 def take_descriptors(place: int, count: int) -> list[int]:
@@ -262,18 +268,6 @@ def take_descriptors(place: int, count: int) -> list[int]:
     incoming = _here.incoming
     assert incoming is not None
     return [incoming.pop(place + index) for index in range(count)]
-
-
-@contextmanager
-def _incoming(descriptors: Sequence[int], first: int) -> Iterator[None]:
-    outer = _here.incoming
-    _here.incoming = incoming = dict(enumerate(descriptors[first:]))
-    try:
-        yield
-    finally:
-        _here.incoming = outer
-        for descriptor in (*descriptors[:first], *incoming.values()):
-            os.close(descriptor)
 
 
 def _map(data: bytes, offset: int, memory: int, *, shared: bool) -> list[memoryview]:

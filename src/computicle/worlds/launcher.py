@@ -28,11 +28,14 @@ from computicle.worlds.lane import Lane
 __all__ = ["Launcher", "launcher"]
 
 PROGRAM = """\
-import sys
+import os, sys
 sys.path[:] = {!r}
+hooks = []
+register, os.register_at_fork = os.register_at_fork, lambda **each: hooks.append(each)
 from computicle.worlds.birth import begin_zygote
-begin_zygote({}, {})
-"""  # of the zygote
+os.register_at_fork = register
+begin_zygote({}, {}, hooks)
+"""  # of the zygote. What is to be done at a fork is put off until there is something to do: see birth.py
 
 END_S = 5.0  # how long a zygote may take to end when the program does
 

@@ -279,8 +279,13 @@ def _unpacked(packet: Packet) -> Any:
 
 def _call_process(name: str) -> None:
     """As ps(1) and top(1) show it."""
-    with contextlib.suppress(OSError), open("/proc/self/comm", "wb") as file:
-        file.write(name.encode()[:15])
+    try:
+        file = os.open("/proc/self/comm", os.O_WRONLY)  # a file object would cost a computicle 40 more pages
+    except OSError:
+        return
+    with contextlib.suppress(OSError):
+        os.write(file, name.encode()[:15])
+    os.close(file)
 
 
 def _settle_in(settings: dict[str, Any]) -> None:
