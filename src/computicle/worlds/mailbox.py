@@ -112,7 +112,6 @@ class Mailbox:
             message = self._line.wait(me, timeout)
         finally:
             me.kernel.engine.waiting -= 1
-        self._took(me)
         return _readable(message)
 
     def take(self) -> Taken | None:
