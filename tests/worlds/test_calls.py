@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import sys
 import threading
 from typing import Any
 
@@ -257,5 +258,45 @@ def test_a_reply_belongs_to_its_thread() -> None:
             thread.start()
             offload(thread.join)
             assert reply.result() == 1
+
+    run(main)
+
+
+@pytest.mark.parametrize("end", [stop, lambda: sys.exit(3), lambda: os.kill(os.getpid(), signal.SIGTERM)])
+def test_clean_up_that_is_shielded_may_ask_others_when_all_is_cancelled(end: Any) -> None:
+    def answer(asker: Computicle) -> None:
+        asker.post("answer")
+
+    def body(store: Computicle, doomed: Computicle) -> None:
+        spawn(end)
+        try:
+            sleep(3600)
+        finally:
+            with shield():
+                store.call("kept.append", "called")
+                with pytest.raises(ComputicleDied, match="status 3"):
+                    doomed.call(os._exit, 3)
+                store.call(answer, self_())
+                store.call("kept.append", receive())
+                store.call(answer, self_())
+                store.call("kept.append", select(Channel(1), self_())[1])
+
+    def main() -> None:
+        with Computicle("kept = []", stay=True) as store:
+            doomed = Computicle()
+
+            def await_end() -> None:
+                with pytest.raises(ComputicleDied, match="status 3"):
+                    doomed.wait()
+
+            waiting = spawn(await_end)
+            yield_()  # it waits: the end is its own, not the scope's
+            ending = Computicle(body, store, doomed)
+            try:
+                ending.wait()
+            except ComputicleDied as died:
+                assert "SystemExit" in died.how
+            assert store["kept"] == ["called", "answer", "answer"]
+            waiting.join()
 
     run(main)

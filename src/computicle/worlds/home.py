@@ -249,7 +249,7 @@ class _Pump(Attendant):
     __slots__ = ("_home",)
 
     def __init__(self, home: Home) -> None:
-        super().__init__(attendants_of(home.scope), home.pump, lasting=True, reachable=False)
+        super().__init__(attendants_of(home.scope), home.pump, lasting=True, reachable=False, sheltered=True)
         self._home = home
 
     def end(self) -> None:

@@ -233,7 +233,7 @@ class Mailbox:
     def _feed(self) -> None:
         """Have a fiber read for those in line."""
         if self._reader is None and not self._ended:
-            feeder = Feeder(attendants_of(self._scope), self._serve_line, lasting=True)
+            feeder = Feeder(attendants_of(self._scope), self._serve_line, lasting=True, sheltered=True)
             self._reader = attend(self._scope, feeder, "the mailbox")
 
     def _serve_line(self) -> None:
