@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from computicle import *
+from tests.process.children import ended
 
 
 def test_environment_and_folder(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,6 +151,37 @@ def test_names() -> None:
         assert "mine" in repr(Computicle(abs, 1, name="mine"))
 
     run(main)
+
+
+def test_signals_are_as_a_program_finds_them_at_first() -> None:
+    """Whatever its maker does with them. (SIGINT and SIGTERM are what `run` sees to.)"""
+    program = """
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_IGN)
+        signal.signal(signal.SIGUSR1, print)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2, signal.SIGTERM])
+
+        def look():
+            found = {number: signal.getsignal(number) for number in signal.valid_signals()}
+            ignored = [number.name for number in found if found[number] is signal.SIG_IGN]
+            handled = [number.name for number in found if callable(found[number])]
+            return ignored, handled, signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+        def main():
+            say(*Computicle(look).wait())
+            for number in (signal.SIGUSR1, signal.SIGHUP):
+                try:
+                    Computicle(os.kill, 0, number).wait()
+                except ComputicleDied as died:
+                    say(died.how)
+        run(main)
+    """
+    said = ended(textwrap.dedent(program))
+    assert said.lines == [
+        "['SIGPIPE', 'SIGXFSZ'] ['SIGINT', 'SIGTERM'] set()",
+        "was killed by SIGUSR1",
+        "was killed by SIGHUP",
+    ], said.errors
 
 
 def test_made_in_a_folder_that_is_gone(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:

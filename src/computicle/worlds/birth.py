@@ -2,7 +2,7 @@
 
 Rules:
   1. A computicle has nothing of the zygote's but its modules: no descriptor,
-     no signal handler, no place in its process group.
+     no signal handler, no signal that its program ignores, no place in its process group.
   2. If the zygote dies, the system kills it.
 
 Not here: what it does then (world.py), what the zygote does (zygote.py).
@@ -30,6 +30,8 @@ __all__ = ["begin_zygote"]
 
 PR_SET_PDEATHSIG = 1
 DESCRIPTORS_END = 1 << 20  # beyond all that a process may have
+
+IGNORED = (signal.SIGPIPE, signal.SIGXFSZ)  # as any Python begins
 
 REHEARSALS = 10  # CPython settles on how to run a line within eight
 
@@ -76,6 +78,9 @@ def _be_born(birth: Birth, zygote: int) -> None:
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != zygote:  # it has died before that
         os._exit(1)
+    for number in signal.valid_signals():
+        if number not in IGNORED and signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     _close_all_but({0, 1, 2, birth.link})
     resource.setrlimit(resource.RLIMIT_NOFILE, birth.limit)
