@@ -263,6 +263,21 @@ def test_errors_of_the_programs_own_classes_can_be_caught() -> None:
     assert ended(textwrap.dedent(program)).lines == ["caught it True"] * 2
 
 
+def test_an_uncaught_one_is_shown_with_the_lines_of_both_sides() -> None:
+    program = """
+        def outer():
+            return Computicle("def inner():\\n    return {}['no such key']\\ninner()", name="there").wait()
+
+        run(outer)
+    """
+    said = ended(textwrap.dedent(program))
+    assert said.status == 1
+    there, here = said.errors.split("The above exception was the direct cause of the following exception:")
+    assert "File \"<computicle there>\", line 2, in inner\n    return {}['no such key']" in there
+    assert ", in outer\n" in here
+    assert here.rstrip().endswith("KeyError: 'no such key'")
+
+
 def test_remote_errors_can_be_carried_on() -> None:
     error = pickle.loads(pickle.dumps(RemoteError("kind", "text")))
     assert (error.kind, error.text) == ("kind", "text")

@@ -3,6 +3,7 @@
 import threading
 from array import array
 from collections import Counter
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -129,6 +130,16 @@ def test_what_cannot_be_carried_is_a_type_error_at_the_call(thing: Any) -> None:
             with pytest.raises(TypeError, match="carried"):
                 computicle["x"] = thing
             assert computicle.exec("1").result() == 1
+
+    run(main)
+
+
+def test_the_part_that_cannot_be_carried_is_named() -> None:
+    def main() -> None:
+        with Computicle() as computicle:
+            for word in (computicle.post, lambda it: computicle.call(print, it), lambda it: computicle.exec(print, it)):
+                with pytest.raises(TypeError, match=r"lock.*\['jobs'\]\[3\]\.file"):
+                    word({"jobs": [1, 2, 3, SimpleNamespace(file=threading.Lock())]})
 
     run(main)
 

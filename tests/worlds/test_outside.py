@@ -112,7 +112,7 @@ def test_what_worlds_print_is_kept_and_may_have_a_prefix() -> None:
         import ctypes
         run(lambda: Computicle("print('out'); import sys; print('err', file=sys.stderr); print('no newline', end='')"))
         say()
-        run(lambda: Computicle("print('a\\\\nb'); print('c', end=''); print('d'); print('e', end='')", prefix=True, name="n"))
+        run(lambda: Computicle("import sys; print('a\\\\nb'); print('c', end=''); print('d'); print('e', end=''); print('f', file=sys.stderr)", prefix=True, name="n"))
         run(lambda: Computicle("import os; os.write(1, b'raw\\\\n'); import subprocess; subprocess.run(['echo', 'sub'])"))
         try:
             run(lambda: Computicle("print('before the end'); import os; os._exit(1)").wait())
@@ -121,7 +121,7 @@ def test_what_worlds_print_is_kept_and_may_have_a_prefix() -> None:
     """
     said = ended(textwrap.dedent(program))
     assert said.lines == ["out", "no newline", "n: a", "n: b", "n: cd", "n: e", "raw", "sub", "before the end"]
-    assert "err" in said.errors.splitlines()
+    assert said.errors.splitlines() == ["err", "n: f"]
 
 
 def test_a_reader_who_leaves_kills_nobody() -> None:
