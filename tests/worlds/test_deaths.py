@@ -218,6 +218,95 @@ def test_a_death_in_the_middle_of_big_messages(victim: str) -> None:
     run(main)
 
 
+@pytest.mark.parametrize("size", [30_000, 300_000, 3_000_000], ids=["in the packet", "beside it", "heavy"])
+@pytest.mark.parametrize("done", [0.0, 0.3, 0.999, 1.0])
+def test_a_sender_that_dies_with_part_of_a_message_written(size: int, done: float) -> None:
+    """What it had sent arrives, what it was about to send does not, and what others send is whole."""
+
+    def send(to: Computicle) -> None:
+        def write_and_die(file: int, pieces: Any) -> None:
+            os.write(file, b"".join(pieces)[: int(size * done)])
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        to.post("before")
+        os.writev = write_and_die  # type: ignore[assignment]
+        to.post(bytearray(size))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def main() -> None:
+        me = self_()
+        sender = Computicle(send, me)
+        with pytest.raises(ComputicleDied, match="SIGKILL"):
+            sender.wait()
+        me.post("after")
+        assert receive() == "before"
+        if size < 40_000:  # this was sent at once
+            assert receive() == bytearray(size)
+        assert receive() == "after"
+
+    run(main)
+
+
+class Deadly:
+    """Kills whoever packs it, or whoever rebuilds it."""
+
+    def __init__(self, victim: str) -> None:
+        self.victim = victim
+
+    def __reduce__(self) -> Any:
+        if self.victim == "sender":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return eval, ("__import__('os').kill(__import__('os').getpid(), 9)",)
+
+
+@pytest.mark.parametrize("filling", [0, 1000, 300_000])
+@pytest.mark.parametrize("way", ["message", "call", "global"])
+def test_a_receiver_that_dies_while_it_rebuilds_what_has_come(filling: int, way: str) -> None:
+    deadly = [bytearray(filling), Deadly("receiver"), bytearray(filling)]
+
+    def main() -> None:
+        victim = Computicle(receive, stay=True)
+        if way == "message":
+            victim.post(deadly)
+            victim_waits = [spawn(told, lambda: victim.call(sleep, 3600))]
+        elif way == "call":
+            victim_waits = [spawn(told, lambda: victim.call(len, deadly))]
+        else:
+            victim_waits = [spawn(told, lambda: victim.__setitem__("x", deadly))]
+        with pytest.raises(ComputicleDied, match="SIGKILL"):
+            victim.wait()
+        for waiter in victim_waits:
+            assert "SIGKILL" in waiter.join()
+
+    run(main)
+
+
+@pytest.mark.parametrize("way", ["value", "answer", "global"])
+def test_one_that_dies_while_it_packs_what_it_gives(way: str) -> None:
+    def main() -> None:
+        if way == "value":
+            victim = Computicle(lambda: [1, Deadly("sender")])
+            waiters = []
+        else:
+            victim = Computicle("def give(): return [1, deadly]", deadly=None, stay=True)
+            victim.exec(lambda: globals().__setitem__("deadly", Deadly("sender"))).result()
+            word = (lambda: victim.call("give")) if way == "answer" else (lambda: victim["deadly"])
+            waiters = [spawn(told, word)]
+        with pytest.raises(ComputicleDied, match="SIGKILL"):
+            victim.wait()
+        for waiter in waiters:
+            assert "SIGKILL" in waiter.join()
+
+    run(main)
+
+
+def told(word: Any) -> str:
+    try:
+        return f"not told: {word()!r}"
+    except ComputicleDied as died:
+        return died.how
+
+
 def test_those_that_have_ended_take_up_nothing_even_before_the_collector_comes() -> None:
     def one() -> None:
         Computicle(abs, -1).wait()

@@ -1,5 +1,9 @@
 """Messages: what they may be, and in which order they arrive."""
 
+import mmap
+import os
+import pickle
+import resource
 import threading
 from array import array
 from collections import Counter
@@ -250,20 +254,46 @@ def test_receive_with_a_timeout() -> None:
     run(main)
 
 
-def test_a_very_big_message() -> None:
-    size = 300 << 20
+def test_a_gibibyte_beside_the_message_is_copied_by_nobody() -> None:
+    """The sender writes it into memory that the receiver maps: neither has it all at once."""
+    size = 1 << 30
 
-    def measure() -> tuple[int, int]:
-        block = receive()
-        block[0] = 1
-        return len(block), block[-1]
+    def most_memory() -> int:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+
+    def send(to: Computicle) -> int:
+        block = mmap.mmap(
+            -1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        )  # zeros take no memory as they are read
+        block[-1] = 7
+        to.post(("big", pickle.PickleBuffer(block)))
+        return most_memory()
+
+    def take() -> tuple[int, int, int]:
+        _name, block = receive()
+        block[0] = 1  # it is the receiver's own
+        return len(block), block[-1], most_memory()
 
     def main() -> None:
-        computicle = Computicle(measure)
-        block = bytearray(size)
-        block[-1] = 7
-        computicle.post(block)
-        assert computicle.wait() == (size, 7)
-        assert block[0] == 0
+        receiver = Computicle(take)
+        sender = Computicle(send, receiver)
+        assert sender.wait() < size // 2
+        *seen, most = receiver.wait()
+        assert seen == [size, 7]
+        assert most < size // 2
 
     run(main)
+
+
+def test_writes_that_end_early_go_on_where_they_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one of more than 2 GiB does."""
+    writev = os.writev
+    monkeypatch.setattr(os, "writev", lambda file, pieces: writev(file, [memoryview(pieces[0])[:997]]))
+    pieces = [bytes([number]) * (20_000 + number) for number in range(5)]
+
+    def main() -> Any:
+        me = self_()
+        me.post([pickle.PickleBuffer(piece) for piece in pieces])
+        return [bytes(piece) for piece in receive()]
+
+    assert run(main) == pieces
