@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from computicle import *
+from tests.worlds.helpers import claim_end, linger
 
 
 def test_many_calls_are_in_flight_at_once_each_a_fiber_there() -> None:
@@ -106,13 +107,14 @@ def test_an_error_there_never_ends_that_world(source: str) -> None:
     run(main)
 
 
-def test_a_fiber_spawned_by_code_fails_without_ending_that_world() -> None:
+def test_a_fiber_spawned_by_code_fails_without_ending_that_world(capfd: pytest.CaptureFixture[str]) -> None:
     def main() -> None:
         with Computicle() as computicle:
             computicle.exec("from computicle import *\ndef fail(): 1 / 0\nspawn(fail); None").result()
             assert computicle.exec("yield_(); 1").result() == 1
 
     run(main)
+    assert "ZeroDivisionError" in capfd.readouterr().err  # nobody could claim it: it is logged there
 
 
 def test_an_unclaimed_error_is_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -137,28 +139,20 @@ def test_what_code_came_to_and_cannot_be_carried() -> None:
 
 
 def test_cancelling_the_caller_cancels_the_fiber_there() -> None:
-    def linger(asker: Computicle) -> None:
-        try:
-            asker.post("begun")
-            sleep(3600)
-        finally:
-            with shield():
-                asker.post("cleaned up")
-
     def main() -> None:
         with Computicle() as computicle:
             me = self_()
             caller = spawn(computicle.call, linger, me)
             assert receive() == "begun"
             caller.cancel()
-            assert receive() == "cleaned up"
+            assert receive() == "finally"
             with pytest.raises(FiberCancelled):
                 caller.join()
             with move_on_after(3600) as _scope, scope() as s:
                 s.spawn(computicle.call, linger, me)
                 assert receive() == "begun"
                 s.cancel()
-            assert receive() == "cleaned up"
+            assert receive() == "finally"
             with pytest.raises(TimeoutError):
                 computicle.call(sleep, 3600, timeout=0.01)
             reply = computicle.exec(linger, me)
@@ -167,7 +161,7 @@ def test_cancelling_the_caller_cancels_the_fiber_there() -> None:
                 reply.result(timeout=0)
             assert not reply.done
             reply.cancel()
-            assert receive() == "cleaned up"
+            assert receive() == "finally"
             with pytest.raises(FiberCancelled):
                 reply.result()
 
@@ -284,19 +278,13 @@ def test_clean_up_that_is_shielded_may_ask_others_when_all_is_cancelled(end: Any
     def main() -> None:
         with Computicle("kept = []", stay=True) as store:
             doomed = Computicle()
-
-            def await_end() -> None:
-                with pytest.raises(ComputicleDied, match="status 3"):
-                    doomed.wait()
-
-            waiting = spawn(await_end)
-            yield_()  # it waits: the end is its own, not the scope's
+            claiming = claim_end(doomed, "status 3")
             ending = Computicle(body, store, doomed)
             try:
                 ending.wait()
             except ComputicleDied as died:
                 assert "SystemExit" in died.how
             assert store["kept"] == ["called", "answer", "answer"]
-            waiting.join()
+            claiming.join()
 
     run(main)

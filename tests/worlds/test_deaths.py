@@ -4,6 +4,7 @@ import gc
 import os
 import resource
 import signal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from computicle import *
 from computicle.worlds.launcher import launcher
 from tests.worlds.conftest import await_gone, descriptors
+from tests.worlds.helpers import told
 
 WAYS = {
     "import os, signal; os.kill(os.getpid(), signal.SIGKILL)": "SIGKILL",
@@ -151,7 +153,7 @@ def is_running(pid: int) -> bool:
 def test_a_zygote_that_is_killed_takes_its_worlds_along_and_a_new_one_takes_its_place() -> None:
     def main() -> None:
         computicles = [Computicle() for _ in range(3)]
-        callers = [spawn(tell, computicle) for computicle in computicles]
+        callers = [spawn(told, partial(computicle.call, sleep, 3600)) for computicle in computicles]
         assert computicles[0].call(abs, -1) == 1
         assert launcher._process is not None
         zygote = launcher._process.pid
@@ -164,12 +166,6 @@ def test_a_zygote_that_is_killed_takes_its_worlds_along_and_a_new_one_takes_its_
         assert Computicle(abs, -5).wait() == 5
         assert launcher._process.pid != zygote
         assert not is_there(zygote)
-
-    def tell(computicle: Computicle) -> str:
-        try:
-            return str(computicle.call(sleep, 3600))
-        except ComputicleDied as died:
-            return died.how
 
     with pytest.raises(ExceptionGroup) as caught:
         run(main)
@@ -298,13 +294,6 @@ def test_one_that_dies_while_it_packs_what_it_gives(way: str) -> None:
             assert "SIGKILL" in waiter.join()
 
     run(main)
-
-
-def told(word: Any) -> str:
-    try:
-        return f"not told: {word()!r}"
-    except ComputicleDied as died:
-        return died.how
 
 
 def test_those_that_have_ended_take_up_nothing_even_before_the_collector_comes() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from computicle import *
 from tests.process.children import ended
+from tests.worlds.helpers import claim_end
 
 
 class Odd(Exception):
@@ -214,16 +215,10 @@ def test_sys_exit_in_a_world(code: object, ends_well: bool) -> None:
 def test_sys_exit_in_a_call_ends_the_world_as_a_death() -> None:
     def main() -> None:
         computicle = Computicle()
-
-        def await_end() -> None:
-            with pytest.raises(ComputicleDied):
-                computicle.wait()
-
-        waiting = spawn(await_end)
-        yield_()  # it waits: the end is its own, not the scope's
+        claiming = claim_end(computicle)
         with pytest.raises(ComputicleDied):
             computicle.call(sys.exit, 3)
-        waiting.join()
+        claiming.join()
 
     run(main)
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from computicle import *
+from tests.worlds.helpers import Bomb
 
 
 @pytest.mark.parametrize("as_option", [True, False])
@@ -160,10 +161,6 @@ def test_what_cannot_be_called_is_refused(hook: str) -> None:
 
 
 def test_a_message_that_cannot_be_rebuilt_there() -> None:
-    class Bomb:
-        def __reduce__(self) -> Any:
-            return int, ("not a number",)
-
     def main() -> None:
         computicle = Computicle(on_message=print)
         computicle.post(Bomb())
@@ -174,10 +171,6 @@ def test_a_message_that_cannot_be_rebuilt_there() -> None:
 
 
 def test_a_message_that_cannot_be_rebuilt_is_the_receivers_error() -> None:
-    class Bomb:
-        def __reduce__(self) -> Any:
-            return int, ("not a number",)
-
     def main() -> None:
         me = self_()
         me.post(Bomb())

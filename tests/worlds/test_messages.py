@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from computicle import *
+from tests.worlds.helpers import parked_sender
 
 
 def echo() -> None:
@@ -150,9 +151,8 @@ def test_the_part_that_cannot_be_carried_is_named() -> None:
 
 def test_a_full_mailbox_parks_only_the_sender() -> None:
     def main() -> None:
-        computicle = Computicle("receive('go') if False else None", stay=True)
-        sender = spawn(lambda: [computicle.post(bytes(1000)) for _ in range(5000)])  # type: ignore[func-returns-value]
-        wait_for(lambda: "room for" in (sender.waits_for or ""))
+        computicle = Computicle()
+        sender = parked_sender(computicle, 5000)
         assert computicle.call(abs, -5) == 5  # the other lane is free
         computicle.exec("from computicle import *\nfor _ in range(5000): receive()").result()
         sender.join()

@@ -8,6 +8,7 @@ import pytest
 
 from computicle import *
 from tests.process.children import ended
+from tests.worlds.helpers import linger
 
 
 def test_leaving_waits_for_those_that_end_by_themselves() -> None:
@@ -88,14 +89,6 @@ def test_a_service_may_use_an_older_one_until_its_end() -> None:
 def test_cancelling_the_scope_ends_them() -> None:
     def main() -> None:
         me = self_()
-
-        def linger(to: Computicle) -> None:
-            try:
-                to.post("begun")
-                sleep(3600)
-            finally:
-                with shield():
-                    to.post("finally")
 
         with scope() as s:
             computicles = [Computicle(linger, me), Computicle()]
