@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import textwrap
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from computicle import *
+from computicle.worlds.launcher import launcher
 from tests.process.children import ended
 
 
@@ -182,6 +184,31 @@ def test_signals_are_as_a_program_finds_them_at_first() -> None:
         "was killed by SIGUSR1",
         "was killed by SIGHUP",
     ], said.errors
+
+
+@pytest.mark.parametrize("end", ["cancelled", "zygote killed"])
+def test_one_that_never_comes_to_be(end: str) -> None:
+    def main() -> None:
+        Computicle(abs, -1).wait()
+        assert launcher._process is not None
+        zygote = launcher._process.pid
+        os.kill(zygote, signal.SIGSTOP)
+        try:
+            making = spawn(Computicle, sleep, 3600)
+            wait_for(lambda: "the birth of" in (making.waits_for or ""))
+            if end == "cancelled":
+                making.cancel()
+                with pytest.raises(FiberCancelled):
+                    making.join()
+            else:
+                os.kill(zygote, signal.SIGKILL)
+                with pytest.raises(ComputicleDied, match="zygote lost"):
+                    making.join()
+        finally:
+            os.kill(zygote, signal.SIGCONT)
+        assert Computicle(abs, -2).wait() == 2
+
+    run(main)
 
 
 def test_made_in_a_folder_that_is_gone(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
