@@ -139,7 +139,8 @@ def test_more_calls_than_may_be_under_way_to_one_that_dies() -> None:
     def main() -> None:
         victim = Computicle(grace=0.1)
         askers = [spawn(told, lambda: victim.call(sleep, 3600)) for _ in range(1005)]
-        yield_()
+        wait_for(lambda: "fewer requests" in (askers[-1].waits_for or ""))
+        assert sum("fewer requests" in (asker.waits_for or "") for asker in askers) == 5
         victim.kill()
         assert {asker.join() for asker in askers} == {"was killed"}
 

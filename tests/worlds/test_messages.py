@@ -161,6 +161,53 @@ def test_a_full_mailbox_parks_only_the_sender() -> None:
     run(main)
 
 
+def test_nobody_overtakes_who_waits_for_room() -> None:
+    def main() -> None:
+        me = self_()
+        sent: list[int] = []
+
+        def send() -> None:
+            for number in range(5000):
+                me.post((number, bytes(1000)))
+                sent.append(number)
+
+        sender = spawn(send)
+        wait_for(lambda: "room for" in (sender.waits_for or ""))
+        waiting = len(sent)
+        for number in range(10):  # there is room now, and who waits for it has not gone on yet
+            assert receive()[0] == number
+        assert len(sent) == waiting
+        late: list[Any] = ["plain", b"raw", ["pickled"]]
+        for message in late:
+            spawn(me.post, message)
+        seen = [receive() for _ in range(10, 5000 + len(late))]
+        assert [message[0] for message in seen if message not in late] == [*range(10, 5000)]
+        assert [message for message in seen if message in late] == late
+        assert seen.index("plain") > waiting - 10
+
+    run(main)
+
+
+def test_few_big_messages_are_on_the_way_at_once() -> None:
+    """They lie in memory that the mailbox's room does not count."""
+    sent: list[int] = []
+
+    def send(to: Computicle) -> None:
+        while True:
+            to.post(pickle.PickleBuffer(bytes(1 << 20)))
+            sent.append(1)
+
+    def main() -> None:
+        computicle = Computicle()
+        sender = spawn(send, computicle)
+        wait_for(lambda: "room for" in (sender.waits_for or ""))
+        assert 0 < len(sent) < 50
+        sender.cancel()
+        computicle.kill()
+
+    run(main)
+
+
 def test_a_cancelled_sender_leaves_nothing_behind() -> None:
     def main() -> None:
         me = self_()
