@@ -11,6 +11,7 @@ Peers: multiprocessing's Pipe, and a pair of its Queues; a pair of queues betwee
 
 import os
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -38,11 +39,7 @@ def on_computicle(cores: int, computicle: Any) -> dict[str, float]:
         world.post(computicle.self_())
         put_apart(world.pid, cores)
 
-        def once() -> Any:
-            world.post(MESSAGE)
-            return computicle.receive()
-
-        numbers = _middle(once)
+        numbers = _middle(partial(_there_and_back, world.post, computicle.receive))
         world.kill()
         return numbers
 
@@ -73,51 +70,20 @@ def on_socket_pair(cores: int, socket: Any) -> dict[str, float]:
 def on_pipe(cores: int, multiprocessing: Any) -> dict[str, float]:
     context = multiprocessing.get_context("fork")
     here, there = context.Pipe()
-
-    def echo() -> None:
-        while (message := there.recv()) is not None:
-            there.send(message)
-
-    def once() -> Any:
-        here.send(MESSAGE)
-        return here.recv()
-
-    process = context.Process(target=echo)
-    process.start()
-    put_apart(process.pid, cores)
-    numbers = _middle(once)
-    here.send(None)
-    process.join()
-    return numbers
+    return _by_process(context.Process(target=_echo, args=(there.recv, there.send)), cores, here.send, here.recv)
 
 
 def on_queues(cores: int, multiprocessing: Any) -> dict[str, float]:
     context = multiprocessing.get_context("fork")
     there, back = context.Queue(), context.Queue()
-
-    def once() -> Any:
-        there.put(MESSAGE)
-        return back.get()
-
-    process = context.Process(target=_echo, args=(there, back))
-    process.start()
-    put_apart(process.pid, cores)
-    numbers = _middle(once)
-    there.put(None)
-    process.join()
-    return numbers
+    return _by_process(context.Process(target=_echo, args=(there.get, back.put)), cores, there.put, back.get)
 
 
 def on_interpreters(_cores: int, interpreters: Any) -> dict[str, float]:
     interpreter = interpreters.create()
     there, back = interpreters.create_queue(), interpreters.create_queue()
-    thread = interpreter.call_in_thread(_echo, there, back)
-
-    def once() -> Any:
-        there.put(MESSAGE)
-        return back.get()
-
-    numbers = _middle(once, trips=TRIPS_SLOW)
+    thread = interpreter.call_in_thread(_echo_in_queue, there, back)
+    numbers = _middle(partial(_there_and_back, there.put, back.get), trips=TRIPS_SLOW)
     there.put(None)
     thread.join()
     return numbers
@@ -146,9 +112,27 @@ class Echo:
         return message
 
 
-def _echo(there: Any, back: Any) -> None:
-    while (message := there.get()) is not None:
-        back.put(message)
+def _by_process(process: Any, cores: int, send: Callable[[Any], Any], receive: Callable[[], Any]) -> dict[str, float]:
+    process.start()
+    put_apart(process.pid, cores)
+    numbers = _middle(partial(_there_and_back, send, receive))
+    send(None)
+    process.join()
+    return numbers
+
+
+def _there_and_back(send: Callable[[Any], Any], receive: Callable[[], Any]) -> Any:
+    send(MESSAGE)
+    return receive()
+
+
+def _echo(receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
+    while (message := receive()) is not None:
+        send(message)
+
+
+def _echo_in_queue(there: Any, back: Any) -> None:
+    _echo(there.get, back.put)
 
 
 def _middle(once: Callable[[], Any], expected: Any = MESSAGE, trips: int = TRIPS) -> dict[str, float]:

@@ -23,6 +23,8 @@ from bench.outside import python, started
 __all__ = ["CASES"]
 
 LIMIT = "os fork and exit"
+FORKSERVER, SPAWN = "multiprocessing forkserver", "multiprocessing spawn"
+INTERPRETERS, ACTOR = "concurrent.interpreters", "ray actor"
 
 
 def on_computicle(count: int, computicle: Any) -> dict[str, float]:
@@ -110,13 +112,16 @@ CASES = [
             "computicle": on_computicle,
             "computicle by value": on_computicle_by_value,
             LIMIT: on_bare_fork,
-            "multiprocessing forkserver": partial(on_multiprocessing, "forkserver"),
-            "multiprocessing spawn": partial(on_multiprocessing, "spawn"),
-            "concurrent.interpreters": on_interpreters,
-            "ray actor": on_ray,
+            FORKSERVER: partial(on_multiprocessing, "forkserver"),
+            SPAWN: partial(on_multiprocessing, "spawn"),
+            INTERPRETERS: on_interpreters,
+            ACTOR: on_ray,
         },
         {"start": "us"},
-        (Target("start", 2.0, LIMIT),),
+        (
+            Target("start", 2.0, LIMIT),
+            *(Target("start", 1.0, peer) for peer in (FORKSERVER, SPAWN, INTERPRETERS, ACTOR)),
+        ),
         rounds=5,
         rounds_quick=2,
     )

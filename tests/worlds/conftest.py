@@ -14,6 +14,7 @@ from computicle.worlds.launcher import launcher
 from tests.process.conftest import give_back_the_flow
 
 PASSED = pytest.StashKey[bool]()
+WARM: set[int] = set()  # zygotes
 LATE_S = 5.0  # bounds a hang: what was killed is gone within milliseconds
 
 
@@ -65,18 +66,20 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     return report
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _warm_zygote() -> None:
-    """Functions of test modules bring pytest along: a third of a second for each computicle."""
-    with Computicle(preload=["pytest"]):
-        pass
-    give_back_the_flow()
+def warm_zygote() -> None:
+    """Functions of test modules bring pytest along: a third of a second for each computicle of a new zygote."""
+    if launcher._process is None or launcher._process.pid not in WARM:
+        with Computicle(preload=["pytest"]):
+            pass
+        assert launcher._process is not None
+        WARM.add(launcher._process.pid)
+        give_back_the_flow()
 
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
     give_back_the_flow()
-    launcher._way()  # the zygote stays from test to test, and so does the way to it
+    warm_zygote()  # it stays from test to test, and so does the way to it
     before = descriptors()
     yield
     give_back_the_flow()

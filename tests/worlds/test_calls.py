@@ -3,12 +3,14 @@
 import logging
 import os
 import signal
+import sys
 import threading
 from typing import Any
 
 import pytest
 
 from computicle import *
+from tests.worlds.helpers import claim_end, linger
 
 
 def test_many_calls_are_in_flight_at_once_each_a_fiber_there() -> None:
@@ -105,13 +107,14 @@ def test_an_error_there_never_ends_that_world(source: str) -> None:
     run(main)
 
 
-def test_a_fiber_spawned_by_code_fails_without_ending_that_world() -> None:
+def test_a_fiber_spawned_by_code_fails_without_ending_that_world(capfd: pytest.CaptureFixture[str]) -> None:
     def main() -> None:
         with Computicle() as computicle:
             computicle.exec("from computicle import *\ndef fail(): 1 / 0\nspawn(fail); None").result()
             assert computicle.exec("yield_(); 1").result() == 1
 
     run(main)
+    assert "ZeroDivisionError" in capfd.readouterr().err  # nobody could claim it: it is logged there
 
 
 def test_an_unclaimed_error_is_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -136,28 +139,20 @@ def test_what_code_came_to_and_cannot_be_carried() -> None:
 
 
 def test_cancelling_the_caller_cancels_the_fiber_there() -> None:
-    def linger(asker: Computicle) -> None:
-        try:
-            asker.post("begun")
-            sleep(3600)
-        finally:
-            with shield():
-                asker.post("cleaned up")
-
     def main() -> None:
         with Computicle() as computicle:
             me = self_()
             caller = spawn(computicle.call, linger, me)
             assert receive() == "begun"
             caller.cancel()
-            assert receive() == "cleaned up"
+            assert receive() == "finally"
             with pytest.raises(FiberCancelled):
                 caller.join()
             with move_on_after(3600) as _scope, scope() as s:
                 s.spawn(computicle.call, linger, me)
                 assert receive() == "begun"
                 s.cancel()
-            assert receive() == "cleaned up"
+            assert receive() == "finally"
             with pytest.raises(TimeoutError):
                 computicle.call(sleep, 3600, timeout=0.01)
             reply = computicle.exec(linger, me)
@@ -166,7 +161,7 @@ def test_cancelling_the_caller_cancels_the_fiber_there() -> None:
                 reply.result(timeout=0)
             assert not reply.done
             reply.cancel()
-            assert receive() == "cleaned up"
+            assert receive() == "finally"
             with pytest.raises(FiberCancelled):
                 reply.result()
 
@@ -199,6 +194,7 @@ def test_calls_are_told_of_the_end(end: str) -> None:
 
     def main() -> None:
         computicle = Computicle()
+        claiming = claim_end(computicle, "status 3") if end == "exit" else None
         callers = [spawn(call, computicle) for _ in range(20)]
         assert computicle.call(abs, -1) == 1
         if end == "kill":
@@ -209,12 +205,10 @@ def test_calls_are_told_of_the_end(end: str) -> None:
             with pytest.raises(ComputicleDied, match="status 3"):
                 computicle.call(os._exit, 3)
         assert {caller.join() for caller in callers} <= {"ComputicleDied", "FiberCancelled"}
+        if claiming is not None:
+            claiming.join()
 
-    if end == "exit":  # which nobody had asked for
-        with pytest.raises(ExceptionGroup):
-            run(main)
-    else:
-        run(main)
+    run(main)
 
 
 def test_big_arguments_and_results_of_many_calls() -> None:
@@ -257,5 +251,39 @@ def test_a_reply_belongs_to_its_thread() -> None:
             thread.start()
             offload(thread.join)
             assert reply.result() == 1
+
+    run(main)
+
+
+@pytest.mark.parametrize("end", [stop, lambda: sys.exit(3), lambda: os.kill(os.getpid(), signal.SIGTERM)])
+def test_clean_up_that_is_shielded_may_ask_others_when_all_is_cancelled(end: Any) -> None:
+    def answer(asker: Computicle) -> None:
+        asker.post("answer")
+
+    def body(store: Computicle, doomed: Computicle) -> None:
+        spawn(end)
+        try:
+            sleep(3600)
+        finally:
+            with shield():
+                store.call("kept.append", "called")
+                with pytest.raises(ComputicleDied, match="status 3"):
+                    doomed.call(os._exit, 3)
+                store.call(answer, self_())
+                store.call("kept.append", receive())
+                store.call(answer, self_())
+                store.call("kept.append", select(Channel(1), self_())[1])
+
+    def main() -> None:
+        with Computicle("kept = []", stay=True) as store:
+            doomed = Computicle()
+            claiming = claim_end(doomed, "status 3")
+            ending = Computicle(body, store, doomed)
+            try:
+                ending.wait()
+            except ComputicleDied as died:
+                assert "SystemExit" in died.how
+            assert store["kept"] == ["called", "answer", "answer"]
+            claiming.join()
 
     run(main)

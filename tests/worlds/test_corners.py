@@ -11,6 +11,7 @@ import pytest
 
 from computicle import *
 from tests.process.children import ended
+from tests.worlds.helpers import Bomb, told
 
 # The zygote, which is everybody's parent.
 
@@ -137,20 +138,11 @@ def kill_it(following: Any) -> None:
 def test_more_calls_than_may_be_under_way_to_one_that_dies() -> None:
     def main() -> None:
         victim = Computicle(grace=0.1)
-        fates: list[str] = []
-
-        def ask() -> None:
-            try:
-                victim.call(sleep, 3600)
-            except ComputicleDied:
-                fates.append("told")
-
-        with scope() as s:
-            for _ in range(1005):
-                s.spawn(ask)
-            yield_()
-            victim.kill()
-        assert fates == ["told"] * 1005
+        askers = [spawn(told, lambda: victim.call(sleep, 3600)) for _ in range(1005)]
+        wait_for(lambda: "fewer requests" in (askers[-1].waits_for or ""))
+        assert sum("fewer requests" in (asker.waits_for or "") for asker in askers) == 5
+        victim.kill()
+        assert {asker.join() for asker in askers} == {"was killed"}
 
     run(main)
 
@@ -217,10 +209,6 @@ def test_an_error_after_it_was_asked_to_end_is_logged(caplog: pytest.LogCaptureF
 
 
 def test_a_message_that_cannot_be_rebuilt_is_for_whoever_would_have_got_it() -> None:
-    class Bomb:
-        def __reduce__(self) -> Any:
-            return int, ("not a number",)
-
     def main() -> None:
         me = self_()
         seen: list[Any] = []

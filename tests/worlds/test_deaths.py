@@ -4,6 +4,7 @@ import gc
 import os
 import resource
 import signal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from computicle import *
 from computicle.worlds.launcher import launcher
 from tests.worlds.conftest import await_gone, descriptors
+from tests.worlds.helpers import claim_end, told
 
 WAYS = {
     "import os, signal; os.kill(os.getpid(), signal.SIGKILL)": "SIGKILL",
@@ -149,31 +151,30 @@ def is_running(pid: int) -> bool:
 
 
 def test_a_zygote_that_is_killed_takes_its_worlds_along_and_a_new_one_takes_its_place() -> None:
+    def stuck(to: Computicle) -> None:
+        import time
+
+        to.post("begun")
+        time.sleep(60)  # it can be told nothing
+
     def main() -> None:
-        computicles = [Computicle() for _ in range(3)]
-        callers = [spawn(tell, computicle) for computicle in computicles]
+        computicles = [Computicle(), Computicle(stuck, self_()), Computicle()]
+        assert receive() == "begun"
+        claiming = [claim_end(computicle, "zygote lost") for computicle in computicles]
+        callers = [spawn(told, partial(computicle.call, sleep, 3600)) for computicle in computicles]
         assert computicles[0].call(abs, -1) == 1
         assert launcher._process is not None
         zygote = launcher._process.pid
         os.kill(zygote, signal.SIGKILL)
-        for computicle, caller in zip(computicles, callers, strict=True):
-            with pytest.raises(ComputicleDied, match="zygote lost"):
-                computicle.wait()
+        for claim, caller in zip(claiming, callers, strict=True):
+            claim.join()
             assert "zygote lost" in caller.join()
-            await_gone(lambda pid=computicle.pid: is_running(pid))  # type: ignore[misc]
+        await_gone(lambda: [computicle for computicle in computicles if is_running(computicle.pid)])
         assert Computicle(abs, -5).wait() == 5
         assert launcher._process.pid != zygote
         assert not is_there(zygote)
 
-    def tell(computicle: Computicle) -> str:
-        try:
-            return str(computicle.call(sleep, 3600))
-        except ComputicleDied as died:
-            return died.how
-
-    with pytest.raises(ExceptionGroup) as caught:
-        run(main)
-    assert caught.group_contains(ComputicleDied, match="zygote lost")
+    run(main)
 
 
 @pytest.mark.parametrize("victim", ["sender", "receiver"])
@@ -214,6 +215,88 @@ def test_a_death_in_the_middle_of_big_messages(victim: str) -> None:
                     receive(timeout=0)
                 except TimeoutError:
                     break
+
+    run(main)
+
+
+@pytest.mark.parametrize("size", [30_000, 300_000, 3_000_000], ids=["in the packet", "beside it", "heavy"])
+@pytest.mark.parametrize("done", [0.0, 0.3, 0.999, 1.0])
+def test_a_sender_that_dies_with_part_of_a_message_written(size: int, done: float) -> None:
+    """What it had sent arrives, what it was about to send does not, and what others send is whole."""
+
+    def send(to: Computicle) -> None:
+        def write_and_die(file: int, pieces: Any) -> None:
+            os.write(file, b"".join(pieces)[: int(size * done)])
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        to.post("before")
+        os.writev = write_and_die  # type: ignore[assignment]
+        to.post(bytearray(size))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def main() -> None:
+        me = self_()
+        sender = Computicle(send, me)
+        with pytest.raises(ComputicleDied, match="SIGKILL"):
+            sender.wait()
+        me.post("after")
+        assert receive() == "before"
+        if size < 40_000:  # this was sent at once
+            assert receive() == bytearray(size)
+        assert receive() == "after"
+
+    run(main)
+
+
+class Deadly:
+    """Kills whoever packs it, or whoever rebuilds it."""
+
+    def __init__(self, victim: str) -> None:
+        self.victim = victim
+
+    def __reduce__(self) -> Any:
+        if self.victim == "sender":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return eval, ("__import__('os').kill(__import__('os').getpid(), 9)",)
+
+
+@pytest.mark.parametrize("filling", [0, 1000, 300_000])
+@pytest.mark.parametrize("way", ["message", "call", "global"])
+def test_a_receiver_that_dies_while_it_rebuilds_what_has_come(filling: int, way: str) -> None:
+    deadly = [bytearray(filling), Deadly("receiver"), bytearray(filling)]
+
+    def main() -> None:
+        victim = Computicle(receive, stay=True)
+        if way == "message":
+            victim.post(deadly)
+            victim_waits = [spawn(told, lambda: victim.call(sleep, 3600))]
+        elif way == "call":
+            victim_waits = [spawn(told, lambda: victim.call(len, deadly))]
+        else:
+            victim_waits = [spawn(told, lambda: victim.__setitem__("x", deadly))]
+        with pytest.raises(ComputicleDied, match="SIGKILL"):
+            victim.wait()
+        for waiter in victim_waits:
+            assert "SIGKILL" in waiter.join()
+
+    run(main)
+
+
+@pytest.mark.parametrize("way", ["value", "answer", "global"])
+def test_one_that_dies_while_it_packs_what_it_gives(way: str) -> None:
+    def main() -> None:
+        if way == "value":
+            victim = Computicle(lambda: [1, Deadly("sender")])
+            waiters = []
+        else:
+            victim = Computicle("def give(): return [1, deadly]", deadly=None, stay=True)
+            victim.exec(lambda: globals().__setitem__("deadly", Deadly("sender"))).result()
+            word = (lambda: victim.call("give")) if way == "answer" else (lambda: victim["deadly"])
+            waiters = [spawn(told, word)]
+        with pytest.raises(ComputicleDied, match="SIGKILL"):
+            victim.wait()
+        for waiter in waiters:
+            assert "SIGKILL" in waiter.join()
 
     run(main)
 

@@ -140,6 +140,14 @@ def test_source_with_a_syntax_error_is_its_error(source: str) -> None:
         run(lambda: Computicle(source).wait())
 
 
+def test_a_syntax_error_says_where_in_the_source() -> None:
+    with pytest.raises(SyntaxError) as caught:
+        run(lambda: Computicle("x = 1\ny = = 2\n", name="bad").wait())
+    error = caught.value
+    assert (error.filename, error.lineno, error.text) == ("<computicle bad>", 2, "y = = 2\n")
+    assert "y = = 2" in str(error.__cause__)
+
+
 def test_a_value_that_cannot_be_carried_is_its_error() -> None:
     with pytest.raises(TypeError, match="carried"):
         run(lambda: Computicle("import threading; threading.Lock()").wait())

@@ -10,6 +10,7 @@ import pytest
 
 from computicle import *
 from tests.process.children import ended
+from tests.worlds.helpers import claim_end
 
 
 class Odd(Exception):
@@ -214,16 +215,10 @@ def test_sys_exit_in_a_world(code: object, ends_well: bool) -> None:
 def test_sys_exit_in_a_call_ends_the_world_as_a_death() -> None:
     def main() -> None:
         computicle = Computicle()
-
-        def await_end() -> None:
-            with pytest.raises(ComputicleDied):
-                computicle.wait()
-
-        waiting = spawn(await_end)
-        yield_()  # it waits: the end is its own, not the scope's
+        claiming = claim_end(computicle)
         with pytest.raises(ComputicleDied):
             computicle.call(sys.exit, 3)
-        waiting.join()
+        claiming.join()
 
     run(main)
 
@@ -261,6 +256,21 @@ def test_errors_of_the_programs_own_classes_can_be_caught() -> None:
         run(main)
     """
     assert ended(textwrap.dedent(program)).lines == ["caught it True"] * 2
+
+
+def test_an_uncaught_one_is_shown_with_the_lines_of_both_sides() -> None:
+    program = """
+        def outer():
+            return Computicle("def inner():\\n    return {}['no such key']\\ninner()", name="there").wait()
+
+        run(outer)
+    """
+    said = ended(textwrap.dedent(program))
+    assert said.status == 1
+    there, here = said.errors.split("The above exception was the direct cause of the following exception:")
+    assert "File \"<computicle there>\", line 2, in inner\n    return {}['no such key']" in there
+    assert ", in outer\n" in here
+    assert here.rstrip().endswith("KeyError: 'no such key'")
 
 
 def test_remote_errors_can_be_carried_on() -> None:

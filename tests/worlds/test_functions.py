@@ -135,6 +135,11 @@ def add(x):
     total += helper(x)
     return total
 
+def adder(more):
+    def added(x):
+        return helper(x) + more
+    return added
+
 def roundtrip(thing):
     assert isinstance(thing, Thing)
     return Thing(thing.x + 1)
@@ -146,7 +151,7 @@ def main():
     with Computicle() as c:
         print(c.call(add, 1), c.call(add, 2), c["total"], total)
         print(c.call(roundtrip, Thing(1)) == Thing(2))
-        print(c.call(lambda: helper(5)))
+        print(c.call(lambda: helper(5)), c.call(adder(10), 5))
         c["BASE"] = 0
         print(c.call(helper, 7))
         c.post(Thing(3))
@@ -160,7 +165,7 @@ def main():
 
 run(main)
 """
-SAID = ["101 203 203 0", "True", "105", "7", "3", "KeyError True", "105 0"]
+SAID = ["101 203 203 0", "True", "105 115", "7", "3", "KeyError True", "105 0"]
 
 
 def output(*command: str, given: str | None = None) -> list[str]:
@@ -201,6 +206,43 @@ def test_functions_of_a_prompt() -> None:
     """)
     said = output("-i", "-q", "-c", "", given=typed)
     assert [line for line in said if line in ("6", "7", "8")] == ["6", "7", "8"]
+
+
+NOTEBOOK = """
+import asyncio, linecache, sys, types
+
+user = types.ModuleType("__main__")  # as notebooks have it: not that of the program itself
+sys.modules["__main__"] = user
+
+CELLS = [
+    "from computicle import *\\nbase = 5\\ndef add(x):\\n    return base + x",
+    "c = Computicle()\\nprint(c.call(add, 1), c.call(lambda: add(2)))",
+    "def add(x):\\n    return base - x",
+    "print(c.call(add, 1), Computicle(add, 2).wait())",
+    "def main():\\n    with Computicle(on_message=self_().post) as echo:\\n        echo.post(add(3))\\n    print(receive())",
+    "run(main)",
+    "def fail():\\n    return 1 / 0",
+    "Computicle(fail).wait()",
+    "c.quit(); c.wait()",
+]
+
+async def kernel():
+    for number, cell in enumerate(CELLS, 1):
+        name = f"<ipython-input-{number}>"
+        linecache.cache[name] = (len(cell), None, cell.splitlines(keepends=True), name)
+        try:
+            exec(compile(cell, name, "exec"), vars(user))
+        except ZeroDivisionError as error:
+            print('File "<ipython-input-7>", line 2, in fail' in str(error.__cause__))
+        await asyncio.sleep(0)
+
+asyncio.run(kernel())
+"""
+
+
+def test_functions_of_a_notebook() -> None:
+    """Cells are executed one by one, within an event loop of the notebook's own."""
+    assert output("-c", NOTEBOOK) == ["6 7", "4 3", "2", "True"]
 
 
 def test_functions_of_a_module_run_as_main(tmp_path: pathlib.Path) -> None:

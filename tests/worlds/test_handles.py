@@ -11,6 +11,8 @@ import pytest
 from computicle import *
 from computicle.engine.pipes import PipeEnd
 from computicle.worlds.mail import MailEnds
+from tests.worlds.conftest import await_gone
+from tests.worlds.test_deaths import is_there
 
 
 class Box(NamedTuple):
@@ -67,6 +69,20 @@ def test_the_receiver_talks_directly() -> None:
             used = Computicle(use, target).wait()
             assert used == (7, 5, 6, target.pid, "target", True)
             assert target["got"] == "message"
+
+    run(main)
+
+
+def test_the_receiver_needs_nobody_between() -> None:
+    def use(other: Computicle) -> Any:
+        other.post("message")
+        return other.call(abs, -7), other["got"]
+
+    def main() -> None:
+        with Computicle("from computicle import *\ngot = receive()", stay=True) as target:
+            user = Computicle(use, target)
+            await_gone(lambda: is_there(user.pid))  # all the while this one does not give way
+            assert user.wait() == (7, "message")
 
     run(main)
 

@@ -54,7 +54,6 @@ def test_a_maker_with_a_small_hard_limit() -> None:
 
 
 FULL = """
-    import resource
     def fill():
         global kept
         resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
@@ -64,64 +63,41 @@ FULL = """
                 kept.append(os.dup(0))
         except OSError:
             pass
+
     def empty():
         while kept:
             os.close(kept.pop())
 """
 
 
-def test_a_world_without_descriptors_still_takes_small_things() -> None:
-    program = (
-        FULL
-        + """
-    with Computicle() as c:
-        c.call(fill)
-        say(c.call(abs, -1), c.call(abs, -2))
-    say("ended")
-    """
-    )
-    assert said_by(program) == ["1 2", "ended"]
-
-
-def test_a_big_request_to_a_world_without_descriptors_fails_alone() -> None:
-    program = (
-        FULL
-        + """
+@pytest.mark.parametrize(
+    ("fill", "empty", "what"),
+    [
+        ("c.call(fill)", "c.call(empty)", "c.call(len, bytearray(100_000), timeout=2)"),
+        ("c.call(fill)", "c.call(empty)", "len(c.call(bytearray, 100_000, timeout=2))"),
+        ("fill()", "empty()", "len(c.call(bytearray, 100_000, timeout=2))"),
+    ],
+    ids=["a request", "a result", "an answer"],
+)
+def test_what_brings_a_descriptor_to_where_none_is_left_fails_alone(fill: str, empty: str, what: str) -> None:
+    program = f"""
     with Computicle(grace=1) as c:
-        c.call(fill)
+        c.call(abs, -1)
+        {fill}
         try:
-            c.call(len, bytearray(100_000), timeout=2)
-        except Exception as error:
-            say(type(error).__name__)
-        c.call(empty, timeout=2)
-        say(c.call(len, bytearray(100_000), timeout=2))
-    say("ended")
-    """
-    )
-    assert said_by(program)[-2:] == ["100000", "ended"]
-
-
-def test_a_big_result_of_a_world_without_descriptors_fails_alone() -> None:
-    program = (
-        FULL
-        + """
-    with Computicle(grace=1) as c:
-        c.call(fill)
-        try:
-            c.call(bytearray, 100_000, timeout=2)
+            {what}
         except OSError as error:
-            say(type(error).__name__)
-        say(c.call(abs, -1, timeout=2))
+            say(os.strerror(error.errno))
+        say(c.call(abs, -1), c.call(abs, -2))
+        {empty}
+        say({what})
     say("ended")
     """
-    )
-    assert said_by(program)[-2:] == ["1", "ended"]
+    assert said_by(FULL + program) == ["Too many open files", "1 2", "100000", "ended"]
 
 
 def test_a_maker_without_descriptors_hears_of_an_end_with_a_big_value() -> None:
-    program = (
-        FULL
-        + """
+    program = """
     def main():
         c = Computicle("from computicle import *\\nreceive()\\nbytearray(1_000_000)")
         fill()
@@ -134,54 +110,45 @@ def test_a_maker_without_descriptors_hears_of_an_end_with_a_big_value() -> None:
         say(len(c.wait(timeout=3)))
     run(main)
     """
-    )
-    assert said_by(program)[-1] == "1000000"
+    assert said_by(FULL + program) == ["no room", "1000000"]
 
 
-def test_a_maker_without_descriptors_gets_an_error_for_a_big_answer() -> None:
-    program = (
-        FULL
-        + """
-    def main():
-        with Computicle(grace=1) as c:
-            c.call(abs, -1)
-            fill()
-            try:
-                c.call(bytearray, 1_000_000, timeout=2)
-            except Exception as error:
-                say(type(error).__name__)
-            empty()
-            say(len(c.call(bytearray, 1_000_000, timeout=2)))
-    run(main)
-    """
-    )
-    assert said_by(program)[-1] == "1000000"
-
-
-NO_FORK = """
-import os
-real, left = os.fork, [2]
+FEW_PROCESSES = """
+import errno, os
+real = os.fork
 def fork():
-    if left[0] == 0:
-        raise BlockingIOError(11, "Resource temporarily unavailable")
-    left[0] -= 1
+    if os.path.exists({full!r}):
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
     return real()
 os.fork = fork
 """
 
 
 def test_no_more_processes(tmp_path: pathlib.Path) -> None:
-    """The zygote is told so by a module that it was to preload."""
-    (tmp_path / "nofork.py").write_text(NO_FORK)
-    program = """
-        sys.path.insert(0, FOLDER)
+    """The zygote is told so by a module that it was to preload. Whoever wants one is told, and nobody else."""
+    full = str(tmp_path / "full")
+    (tmp_path / "few_processes.py").write_text(FEW_PROCESSES.format(full=full))
+    program = f"""
+        sys.path.insert(0, {str(tmp_path)!r})
+
+        def make_until_told():
+            made = 0
+            while True:
+                try:
+                    made += Computicle(abs, -1).wait()
+                except OSError as error:
+                    return made <= 1, os.strerror(error.errno)  # one may have been forked ahead
+
         def main():
-            say(Computicle(abs, -1, preload=["nofork"]).wait())
-            say(Computicle(abs, -1).wait())
-            try:
-                Computicle(abs, -1)
-            except OSError as error:
-                say(error.errno)
+            other = Computicle(preload=["few_processes"])
+            open({full!r}, "w").close()
+            for _ in range(3):
+                say(*make_until_told())
+            say(*other.call(make_until_told))
+            say(other.call(abs, -1))
+            os.unlink({full!r})
+            say(Computicle(abs, -2).wait(), other.call(lambda: Computicle(abs, -3).wait()))
         run(main)
     """
-    assert said_by(program.replace("FOLDER", repr(str(tmp_path)))) == ["1", "1", "11"]
+    told = "True Resource temporarily unavailable"
+    assert said_by(program) == [told] * 4 + ["1", "2 3"]

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import textwrap
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 
 from computicle import *
+from computicle.worlds.launcher import launcher
+from tests.process.children import ended
 
 
 def test_environment_and_folder(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,6 +152,62 @@ def test_names() -> None:
         assert Computicle(abs, -1).name.startswith("abs-")
         assert Computicle("from computicle import *\nself_().name", name="ä'\n").wait() == "ä'\n"
         assert "mine" in repr(Computicle(abs, 1, name="mine"))
+
+    run(main)
+
+
+def test_signals_are_as_a_program_finds_them_at_first() -> None:
+    """Whatever its maker does with them. (SIGINT and SIGTERM are what `run` sees to.)"""
+    program = """
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_IGN)
+        signal.signal(signal.SIGUSR1, print)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2, signal.SIGTERM])
+
+        def look():
+            found = {number: signal.getsignal(number) for number in signal.valid_signals()}
+            ignored = [number.name for number in found if found[number] is signal.SIG_IGN]
+            handled = [number.name for number in found if callable(found[number])]
+            return ignored, handled, signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+        def main():
+            say(*Computicle(look).wait())
+            for number in (signal.SIGUSR1, signal.SIGHUP):
+                try:
+                    Computicle(os.kill, 0, number).wait()
+                except ComputicleDied as died:
+                    say(died.how)
+        run(main)
+    """
+    said = ended(textwrap.dedent(program))
+    assert said.lines == [
+        "['SIGPIPE', 'SIGXFSZ'] ['SIGINT', 'SIGTERM'] set()",
+        "was killed by SIGUSR1",
+        "was killed by SIGHUP",
+    ], said.errors
+
+
+@pytest.mark.parametrize("end", ["cancelled", "zygote killed"])
+def test_one_that_never_comes_to_be(end: str) -> None:
+    def main() -> None:
+        Computicle(abs, -1).wait()
+        assert launcher._process is not None
+        zygote = launcher._process.pid
+        os.kill(zygote, signal.SIGSTOP)
+        try:
+            making = spawn(Computicle, sleep, 3600)
+            wait_for(lambda: "the birth of" in (making.waits_for or ""))
+            if end == "cancelled":
+                making.cancel()
+                with pytest.raises(FiberCancelled):
+                    making.join()
+            else:
+                os.kill(zygote, signal.SIGKILL)
+                with pytest.raises(ComputicleDied, match="zygote lost"):
+                    making.join()
+        finally:
+            os.kill(zygote, signal.SIGCONT)
+        assert Computicle(abs, -2).wait() == 2
 
     run(main)
 

@@ -1,13 +1,19 @@
 """Messages: what they may be, and in which order they arrive."""
 
+import mmap
+import os
+import pickle
+import resource
 import threading
 from array import array
 from collections import Counter
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from computicle import *
+from tests.worlds.helpers import parked_sender
 
 
 def echo() -> None:
@@ -133,15 +139,71 @@ def test_what_cannot_be_carried_is_a_type_error_at_the_call(thing: Any) -> None:
     run(main)
 
 
+def test_the_part_that_cannot_be_carried_is_named() -> None:
+    def main() -> None:
+        with Computicle() as computicle:
+            for word in (computicle.post, lambda it: computicle.call(print, it), lambda it: computicle.exec(print, it)):
+                with pytest.raises(TypeError, match=r"lock.*\['jobs'\]\[3\]\.file"):
+                    word({"jobs": [1, 2, 3, SimpleNamespace(file=threading.Lock())]})
+
+    run(main)
+
+
 def test_a_full_mailbox_parks_only_the_sender() -> None:
     def main() -> None:
-        computicle = Computicle("receive('go') if False else None", stay=True)
-        sender = spawn(lambda: [computicle.post(bytes(1000)) for _ in range(5000)])  # type: ignore[func-returns-value]
-        wait_for(lambda: "room for" in (sender.waits_for or ""))
+        computicle = Computicle()
+        sender = parked_sender(computicle, 5000)
         assert computicle.call(abs, -5) == 5  # the other lane is free
         computicle.exec("from computicle import *\nfor _ in range(5000): receive()").result()
         sender.join()
         computicle.quit()
+
+    run(main)
+
+
+def test_nobody_overtakes_who_waits_for_room() -> None:
+    def main() -> None:
+        me = self_()
+        sent: list[int] = []
+
+        def send() -> None:
+            for number in range(5000):
+                me.post((number, bytes(1000)))
+                sent.append(number)
+
+        sender = spawn(send)
+        wait_for(lambda: "room for" in (sender.waits_for or ""))
+        waiting = len(sent)
+        for number in range(10):  # there is room now, and who waits for it has not gone on yet
+            assert receive()[0] == number
+        assert len(sent) == waiting
+        late: list[Any] = ["plain", b"raw", ["pickled"]]
+        for message in late:
+            spawn(me.post, message)
+        seen = [receive() for _ in range(10, 5000 + len(late))]
+        assert [message[0] for message in seen if message not in late] == [*range(10, 5000)]
+        assert [message for message in seen if message in late] == late
+        assert seen.index("plain") > waiting - 10
+
+    run(main)
+
+
+def test_few_big_messages_are_on_the_way_at_once() -> None:
+    """They lie in memory that the mailbox's room does not count."""
+    sent: list[int] = []
+
+    def send(to: Computicle) -> None:
+        while True:
+            to.post(pickle.PickleBuffer(bytes(1 << 20)))
+            sent.append(1)
+
+    def main() -> None:
+        computicle = Computicle()
+        sender = spawn(send, computicle)
+        wait_for(lambda: "room for" in (sender.waits_for or ""))
+        assert 0 < len(sent) < 50
+        sender.cancel()
+        computicle.kill()
 
     run(main)
 
@@ -239,20 +301,46 @@ def test_receive_with_a_timeout() -> None:
     run(main)
 
 
-def test_a_very_big_message() -> None:
-    size = 300 << 20
+def test_a_gibibyte_beside_the_message_is_copied_by_nobody() -> None:
+    """The sender writes it into memory that the receiver maps: neither has it all at once."""
+    size = 1 << 30
 
-    def measure() -> tuple[int, int]:
-        block = receive()
-        block[0] = 1
-        return len(block), block[-1]
+    def most_memory() -> int:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+
+    def send(to: Computicle) -> int:
+        block = mmap.mmap(
+            -1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        )  # zeros take no memory as they are read
+        block[-1] = 7
+        to.post(("big", pickle.PickleBuffer(block)))
+        return most_memory()
+
+    def take() -> tuple[int, int, int]:
+        _name, block = receive()
+        block[0] = 1  # it is the receiver's own
+        return len(block), block[-1], most_memory()
 
     def main() -> None:
-        computicle = Computicle(measure)
-        block = bytearray(size)
-        block[-1] = 7
-        computicle.post(block)
-        assert computicle.wait() == (size, 7)
-        assert block[0] == 0
+        receiver = Computicle(take)
+        sender = Computicle(send, receiver)
+        assert sender.wait() < size // 2
+        *seen, most = receiver.wait()
+        assert seen == [size, 7]
+        assert most < size // 2
 
     run(main)
+
+
+def test_writes_that_end_early_go_on_where_they_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one of more than 2 GiB does."""
+    writev = os.writev
+    monkeypatch.setattr(os, "writev", lambda file, pieces: writev(file, [memoryview(pieces[0])[:997]]))
+    pieces = [bytes([number]) * (20_000 + number) for number in range(5)]
+
+    def main() -> Any:
+        me = self_()
+        me.post([pickle.PickleBuffer(piece) for piece in pieces])
+        return [bytes(piece) for piece in receive()]
+
+    assert run(main) == pieces

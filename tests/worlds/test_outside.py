@@ -2,7 +2,9 @@
 
 import os
 import signal
+import tempfile
 import textwrap
+import time
 
 import pytest
 
@@ -11,36 +13,116 @@ from tests.worlds.conftest import await_gone
 from tests.worlds.test_deaths import is_running
 
 
+PROMISED_S = 1.0  # how soon all descendants are gone
+ATTEMPTS = 5  # a machine with much else to do may be late now and then
+
+
 def gone(pids: list[int]) -> None:
     await_gone(lambda: [pid for pid in pids if is_running(pid)])
 
 
+def descendants(pid: int) -> list[int]:
+    """The zygote, all computicles, and the one that is forked ahead."""
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        made = [int(child) for child in file.read().split()]
+    return made + [further for child in made for further in descendants(child)]
+
+
 TREE = """
-def grow(depth):
-    os.write(1, b"%d\\n" % os.getpid())
-    if depth:
-        Computicle(grow, depth - 1)
-        Computicle(grow, depth - 1)
+import resource
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+def grow(depth, to):
+    made = [Computicle(grow, depth - 1, to), Computicle(grow, depth - 1, to)] if depth else []
+    to.post("grown")
     sleep(3600)
 
 def main():
-    from computicle.worlds.launcher import launcher
-    Computicle(grow, 2)
-    os.write(1, b"%d\\n" % launcher._process.pid)
+    Computicle(grow, 2, self_())
+    for _ in range(7):
+        receive()
+    say("grown")
     sleep(3600)
 
 run(main)
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_with_the_program_all_its_descendants_end(number: signal.Signals) -> None:
-    with Child("import resource; resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n" + TREE) as child:
-        pids = [int(line) for line in (child.line() for _ in range(8)) if line]
-        assert all(map(is_running, pids))
+    with Child(TREE) as child:
+        assert child.line() == "grown"
+        pids = descendants(child.pid)
+        assert len(pids) >= 8
         child.send(number)
         child._process.wait()
         gone(pids)
+
+
+def test_after_a_sigkill_all_descendants_are_gone_within_a_second() -> None:
+    def seconds() -> float:
+        with Child(TREE) as child:
+            assert child.line() == "grown"
+            pids = descendants(child.pid)
+            begun = time.monotonic()
+            child.send(signal.SIGKILL)
+            gone(pids)
+            return time.monotonic() - begun
+
+    assert any(seconds() < PROMISED_S for _ in range(ATTEMPTS))
+
+
+def test_nothing_has_a_name_that_others_could_find() -> None:
+    """No port, no path, no file: what is open leads to those who were given it, and to nobody else."""
+    program = """
+        import glob
+
+        def opened(pid):
+            links = []
+            for path in glob.glob(f"/proc/{pid}/fd/*"):
+                try:
+                    links.append(os.readlink(path))
+                except OSError:
+                    pass
+            return links
+
+        def listed(table):
+            with open(f"/proc/net/{table}") as file:
+                return [line.split() for line in file.readlines()[1:]]
+
+        def use(other):
+            other.post(bytearray(100_000))
+            return other.call(len, bytearray(10_000_000))
+
+        def main():
+            from computicle.worlds.launcher import launcher
+            zygote = launcher._process.pid
+            kept = [Computicle() for _ in range(3)]
+            me = self_()
+            me.post(bytearray(3_000_000))
+            Computicle(use, kept[0]).wait()
+            with open(f"/proc/{zygote}/task/{zygote}/children") as file:
+                pids = [os.getpid(), zygote, *map(int, file.read().split())]
+            assert len(pids) >= 5
+            links = [link for pid in pids for link in opened(pid)]
+            sockets = {link[8:-1] for link in links if link.startswith("socket:[")}
+            assert len(sockets) > 12
+            for table in ("tcp", "tcp6", "udp", "udp6"):
+                assert not [line for line in listed(table) if line[9] in sockets], table
+            ours = [line for line in listed("unix") if line[6] in sockets]
+            assert len(ours) > 12
+            assert not [line for line in ours if len(line) > 7 or line[3] != "00000000"], ours
+            say(*{link for link in links if link.startswith("/") and not link.startswith(("/dev/null", "/memfd:"))} - BEFORE)
+
+        run(lambda: Computicle().quit())
+        BEFORE = set(opened(os.getpid()))
+        run(main)
+        say(*os.listdir())
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        begin = f"os.chdir({folder!r})\nos.environ['TMPDIR'] = os.environ['HOME'] = {folder!r}\n"
+        said = ended(begin + textwrap.dedent(program))
+    assert said == (0, ["", ""], "")
 
 
 def test_ctrl_c_for_the_whole_process_group_is_a_clean_end() -> None:
@@ -112,7 +194,7 @@ def test_what_worlds_print_is_kept_and_may_have_a_prefix() -> None:
         import ctypes
         run(lambda: Computicle("print('out'); import sys; print('err', file=sys.stderr); print('no newline', end='')"))
         say()
-        run(lambda: Computicle("print('a\\\\nb'); print('c', end=''); print('d'); print('e', end='')", prefix=True, name="n"))
+        run(lambda: Computicle("import sys; print('a\\\\nb'); print('c', end=''); print('d'); print('e', end=''); print('f', file=sys.stderr)", prefix=True, name="n"))
         run(lambda: Computicle("import os; os.write(1, b'raw\\\\n'); import subprocess; subprocess.run(['echo', 'sub'])"))
         try:
             run(lambda: Computicle("print('before the end'); import os; os._exit(1)").wait())
@@ -121,7 +203,7 @@ def test_what_worlds_print_is_kept_and_may_have_a_prefix() -> None:
     """
     said = ended(textwrap.dedent(program))
     assert said.lines == ["out", "no newline", "n: a", "n: b", "n: cd", "n: e", "raw", "sub", "before the end"]
-    assert "err" in said.errors.splitlines()
+    assert said.errors.splitlines() == ["err", "n: f"]
 
 
 def test_a_reader_who_leaves_kills_nobody() -> None:

@@ -1,5 +1,6 @@
 """A computicle belongs to the scope it was made in."""
 
+import sys
 import threading
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from computicle import *
 from tests.process.children import ended
+from tests.worlds.helpers import linger
 
 
 def test_leaving_waits_for_those_that_end_by_themselves() -> None:
@@ -35,6 +37,42 @@ def test_services_are_asked_to_quit_in_reverse_order_after_the_others() -> None:
     assert run(main) == ["worker", "d", "c", "b", "a"]
 
 
+def test_services_are_there_as_long_as_fibers_of_the_scope() -> None:
+    def main() -> None:
+        with scope() as s:
+            service = Computicle()
+
+            def use() -> int:
+                for _ in range(200):
+                    yield_()
+                return service.call(abs, -1)  # type: ignore[no-any-return]
+
+            user = s.spawn(use)
+        assert user.join() == 1
+
+    run(main)
+
+
+def test_a_system_exit_ends_them() -> None:
+    def main() -> None:
+        me = self_()
+        made.append(Computicle(on_exit=lambda: me.post("on_exit")))
+        spawn(sys.exit, 3)
+        try:
+            sleep(3600)
+        finally:
+            with shield():
+                seen.append(receive())
+
+    made: list[Computicle] = []
+    seen: list[str] = []
+    with pytest.raises(SystemExit) as caught:
+        run(main)
+    assert caught.value.code == 3
+    assert seen == ["on_exit"]
+    assert not made.pop().alive
+
+
 def test_a_service_may_use_an_older_one_until_its_end() -> None:
     def main() -> None:
         me = self_()
@@ -51,14 +89,6 @@ def test_a_service_may_use_an_older_one_until_its_end() -> None:
 def test_cancelling_the_scope_ends_them() -> None:
     def main() -> None:
         me = self_()
-
-        def linger(to: Computicle) -> None:
-            try:
-                to.post("begun")
-                sleep(3600)
-            finally:
-                with shield():
-                    to.post("finally")
 
         with scope() as s:
             computicles = [Computicle(linger, me), Computicle()]

@@ -1,5 +1,6 @@
 """Supervisors: who is started again, when, how often, and what its handles do meanwhile."""
 
+import itertools
 import os
 import signal
 from typing import Any
@@ -7,6 +8,9 @@ from typing import Any
 import pytest
 
 from computicle import *
+from computicle.worlds.launcher import launcher
+from computicle.worlds.supervisor import _Child
+from tests.worlds.conftest import children
 
 
 def serve_pids() -> None:
@@ -96,6 +100,38 @@ def test_it_gives_up_and_tells_the_history() -> None:
     run(main)
 
 
+def test_only_restarts_within_the_last_seconds_count() -> None:
+    def main() -> None:
+        with Supervisor([Spec(serve_pids, name="server")], max_restarts=1, within=0) as supervisor:
+            lives = {supervisor["server"].pid}
+            for _ in range(4):
+                kill(supervisor, "server")
+                lives.add(supervisor["server"].pid)
+            assert len(lives) == 5
+        with pytest.raises(GaveUp), Supervisor([Spec(serve_pids, name="server")], max_restarts=1) as supervisor:
+            for _ in range(2):
+                kill(supervisor, "server")
+
+    run(main)
+
+
+def test_each_pause_is_twice_as_long_until_one_has_lived_for_a_while() -> None:
+    child = _Child(Spec(), 0)
+    assert [child.pause(now=9.0, backoff_s=0.5, within_s=10.0) for _ in range(6)] == [0.0, 0.5, 1.0, 2.0, 4.0, 5.0]
+    assert [child.pause(now=10.0, backoff_s=0.5, within_s=10.0) for _ in range(2)] == [0.0, 0.0]
+
+
+def test_the_pauses_are_made() -> None:
+    def main() -> None:
+        with pytest.raises(GaveUp) as caught:
+            supervise(["1 / 0"], max_restarts=4, backoff=0.005)
+        at = [entry.at for entry in caught.value.history]
+        pauses = [later - earlier for earlier, later in itertools.pairwise(at)]
+        assert all(pause >= least for pause, least in zip(pauses, [0.0, 0.005, 0.01, 0.02], strict=True))
+
+    run(main)
+
+
 def test_giving_up_ends_the_body() -> None:
     def main() -> list[str]:
         seen = []
@@ -115,9 +151,13 @@ def test_supervise_ends_when_all_have_ended_well() -> None:
 
 def test_supervise_can_be_cancelled() -> None:
     def main() -> None:
-        with move_on_after(0.2) as deadline:
-            supervise([serve_pids])
-        assert deadline.expired
+        me = self_()
+        supervising = spawn(supervise, [Spec(on_idle=me.post, on_exit=lambda: me.post("on_exit"))])
+        assert receive() == 1
+        supervising.cancel()
+        with pytest.raises(FiberCancelled):
+            supervising.join()
+        assert receive(timeout=0) == "on_exit"
 
     run(main)
 
@@ -180,6 +220,76 @@ def test_a_tree_of_supervisors() -> None:
             assert len({first, second, third}) == 3
             with pytest.raises(ProcessLookupError):
                 os.kill(second, 0)
+
+    run(main)
+
+
+def test_one_that_gives_up_is_a_failure_one_level_up() -> None:
+    def level(spec: Any, name: str) -> Spec:
+        return Spec(supervise, [spec], name=name, max_restarts=1, backoff=0)
+
+    def main() -> None:
+        with pytest.raises(GaveUp, match="'highest' failed once more") as caught:
+            supervise([level(level(Spec("1 / 0", name="leaf"), "lowest"), "highest")], max_restarts=1, backoff=0)
+        error: BaseException = caught.value
+        for name in ("highest", "lowest", "leaf"):
+            assert isinstance(error, GaveUp)
+            assert [entry.name for entry in error.history] == [name] * 2
+            error = error.history[-1].error
+        assert isinstance(error, ZeroDivisionError)
+
+    run(main)
+
+
+def test_when_the_zygote_is_killed_all_are_started_again_from_a_new_one() -> None:
+    def main() -> None:
+        with Supervisor([Spec(serve_pids, name=name) for name in "ab"]) as supervisor:
+            before = pids(supervisor)
+            first = {name: supervisor[name].present() for name in supervisor}
+            assert launcher._process is not None
+            os.kill(launcher._process.pid, signal.SIGKILL)
+            for name, dead in first.items():
+                with pytest.raises(ComputicleDied, match="zygote lost"):
+                    dead.wait()
+                while supervisor[name].present() is dead:
+                    yield_()
+            after = pids(supervisor)
+            assert not {*before.values()} & {*after.values()}
+            assert {*after.values()} <= {*children()}
+
+    run(main)
+
+
+def test_what_is_posted_and_asked_in_the_gap_waits_for_the_next_one() -> None:
+    def linger(maker: Computicle) -> None:
+        maker.post("here")
+        try:
+            sleep(3600)
+        finally:
+            with shield():
+                receive()
+
+    def main() -> None:
+        me = self_()
+        specs = [Spec(serve_pids, name="server"), Spec(linger, me, name="slow", grace=3600)]
+        with Supervisor(specs, "one_for_all") as supervisor:
+            assert receive() == "here"
+            server, slow = supervisor["server"], supervisor["slow"].present()
+            first = server.pid
+            server.kill()
+            wait_for(lambda: slow._refuses)  # it has been told to quit, and lingers
+            poster = spawn(server.post, (me, "posted"))
+            caller = spawn(server.call, os.getpid)
+            yield_()
+            assert "the next start of 'server'" in (poster.waits_for or "")
+            assert "the next start of 'server'" in (caller.waits_for or "")
+            assert not server.alive
+            slow.kill()
+            poster.join()
+            second = caller.join()
+            assert second != first
+            assert {receive(), receive()} == {"here", ("posted", second)}
+            supervisor["slow"].kill()
 
     run(main)
 

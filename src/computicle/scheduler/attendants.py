@@ -9,6 +9,8 @@ Rules:
      that end by themselves. Then it dismisses the others, the latest first, and
      each once the one before has ended.
   3. Cancelling the scope cancels them, and their unclaimed errors are its own.
+     Those that are sheltered go on until they are dismissed: fibers that clean up,
+     shielded, may need them.
   4. As long as one lives, its kernel takes it that something may still come;
      unless it is known that nothing will through that one.
 
@@ -33,18 +35,25 @@ class Attendant(Opening):
 
     aside = False  # it ends by itself, but maybe only once others have: these need not wait for that
 
-    __slots__ = ("attendants", "dismissed", "fiber", "fn", "lasting", "reachable")
+    __slots__ = ("attendants", "dismissed", "fiber", "fn", "lasting", "reachable", "sheltered")
 
     fiber: Fiber
 
     def __init__(
-        self, attendants: "Attendants", fn: Callable[[], Any], *, lasting: bool, reachable: bool = True
+        self,
+        attendants: "Attendants",
+        fn: Callable[[], Any],
+        *,
+        lasting: bool,
+        reachable: bool = True,
+        sheltered: bool = False,
     ) -> None:
         self.attendants = attendants
         self.fn = fn
         self.lasting = lasting  # it goes on until it is dismissed
         self.dismissed = False
         self.reachable = reachable  # through it something may still come (rule 4)
+        self.sheltered = sheltered  # by rule 3
 
     def reach(self) -> None:
         """From now on, something may come through it."""
@@ -55,7 +64,7 @@ class Attendant(Opening):
     @calls_out
     def run(self) -> Any:
         """What its fiber runs."""
-        self.fiber.shielding = False
+        self.fiber.shielding = self.sheltered
         self.fiber.settle()
         try:
             return self.fn()

@@ -2,7 +2,7 @@
 
 Rules:
   1. A computicle has nothing of the zygote's but its modules: no descriptor,
-     no signal handler, no place in its process group.
+     no signal handler, no signal that its program ignores, no place in its process group.
   2. If the zygote dies, the system kills it.
   3. What modules want done at a fork (os.register_at_fork) is done at its own
      forks, and not at the one it comes from: the zygote has but one thread, holds
@@ -39,6 +39,8 @@ PR_SET_PDEATHSIG = 1
 SIGKILL = int(signal.SIGKILL)
 DESCRIPTORS_END = 1 << 20  # beyond all that a process may have
 
+IGNORED = {signal.SIGPIPE, signal.SIGXFSZ}  # as any Python begins
+
 REHEARSALS = 10  # CPython settles on how to run a line within eight
 
 _kept: list[Zygote] = []  # in a computicle: its objects hold numbers of descriptors that are others' now
@@ -61,6 +63,8 @@ def begin_zygote(root: int, watch: int, hooks: list[dict[str, Callable[[], None]
     move_together(_rehearse)
     for _ in range(REHEARSALS):
         _rehearse()
+    signals = signal.valid_signals() - IGNORED
+    ignored = [int(number) for number in signals if signal.getsignal(number) is signal.SIG_IGN]
     zygote = Zygote(PacketSocket(root), watch)
     pid = os.getpid()
     birth = zygote.serve()
@@ -69,7 +73,7 @@ def begin_zygote(root: int, watch: int, hooks: list[dict[str, Callable[[], None]
     status = 1
     try:
         _kept.append(zygote)
-        _be_born(birth, pid, hooks)
+        _be_born(birth, pid, hooks, ignored)
         status = live(birth.link)
     except BaseException as error:
         sys.excepthook(type(error), error, error.__traceback__)
@@ -92,11 +96,13 @@ def _be_lively() -> None:
     me["rehearsal"] = me.exec("1 + 1").result()
 
 
-def _be_born(birth: Birth, zygote: int, hooks: list[dict[str, Callable[[], None]]]) -> None:
+def _be_born(birth: Birth, zygote: int, hooks: list[dict[str, Callable[[], None]]], ignored: list[int]) -> None:
     os.setpgid(0, 0)
     _prctl(PR_SET_PDEATHSIG, SIGKILL)
     if os.getppid() != zygote:  # it has died before that
         os._exit(1)
+    for number in ignored:
+        signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     _close_all_but({0, 1, 2, birth.link})
     resource.setrlimit(resource.RLIMIT_NOFILE, birth.limit)

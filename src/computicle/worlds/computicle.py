@@ -143,6 +143,7 @@ def _start(
         try:
             theirs = (*mail_there.numbers(), lane_there.fileno(), out, err, obituary_there.fileno())
             launcher.ask(starting(uid, preload), theirs)
+            given.close()  # now: if the zygote dies with them, what it was to write to ends
             with suppress(BrokenPipeError):  # it has ended already: whoever waits for it is told
                 handle._lane.send(b"", pack(settings))
                 unsent.pop_all()

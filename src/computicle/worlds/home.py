@@ -186,10 +186,11 @@ class Home:
     def _lose(self, error: DescriptorsLost) -> None:
         """A packet came without the descriptors that belong to it: whoever is concerned is told."""
         kind, number, who = HEAD.unpack_from(error.data)
+        told = OSError(*error.args)
         if kind & ~INTRODUCED in _requests:
-            self.answer(number, who, carry_error(error, "the one that was asked"), failed=True)
+            self.answer(number, who, carry_error(told, "the one that was asked"), failed=True)
         elif (reply := self.forget(number)) is not None:
-            reply.settle(None, OSError(*error.args))
+            reply.settle(None, told)
 
     def _settle(self, kind: int, number: int, packet: Packet) -> None:
         reply = self.forget(number)
@@ -249,7 +250,7 @@ class _Pump(Attendant):
     __slots__ = ("_home",)
 
     def __init__(self, home: Home) -> None:
-        super().__init__(attendants_of(home.scope), home.pump, lasting=True, reachable=False)
+        super().__init__(attendants_of(home.scope), home.pump, lasting=True, reachable=False, sheltered=True)
         self._home = home
 
     def end(self) -> None:

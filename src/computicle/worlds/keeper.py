@@ -37,7 +37,7 @@ class Keeper(Attendant):
     __slots__ = ("_handle", "_owning", "homes", "linked", "monitors", "news", "told")
 
     def __init__(self, scope: Scope, handle: "Contact", *, owning: bool, lasting: bool) -> None:
-        super().__init__(attendants_of(scope), self._work, lasting=lasting)
+        super().__init__(attendants_of(scope), self._work, lasting=lasting, sheltered=not owning)
         self._handle = handle
         self._owning = owning
         self.homes: set[Home] = set()  # where answers from it are waited for

@@ -119,7 +119,6 @@ class Mailbox:
             message = self._line.wait(me, timeout)
         finally:
             me.kernel.engine.waiting -= 1
-        self._took(me)
         return _readable(message)
 
     def take(self) -> Taken | None:
@@ -292,7 +291,7 @@ class Mailbox:
     def _feed(self) -> None:
         """Have a fiber read for those in line."""
         if self._reader is None and (not self._shut or self._at < len(self._chunk)):
-            feeder = Feeder(attendants_of(self._scope), self._serve_line, lasting=True)
+            feeder = Feeder(attendants_of(self._scope), self._serve_line, lasting=True, sheltered=True)
             self._reader = attend(self._scope, feeder, "the mailbox")
 
     def _serve_line(self) -> None:
