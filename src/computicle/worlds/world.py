@@ -41,8 +41,9 @@ from computicle.worlds.functions import own_namespace
 from computicle.worlds.home import HEAD, STAYS, Home
 from computicle.worlds.launcher import launcher
 from computicle.worlds.mailbox import Mailbox
-from computicle.worlds.orders import alive, ending
+from computicle.worlds.orders import TRY_OUT, alive, ending
 from computicle.worlds.prefixed import Prefixed
+from computicle.worlds.preload import try_out
 
 __all__ = ["Life", "live"]
 
@@ -221,6 +222,9 @@ def live(link_end: int) -> int:
     _call_process("computicle next")
     adopt()  # ahead of what it needs not wait for
     birth = _next_packet(link)
+    if birth.data[:1] == TRY_OUT:
+        send_waiting(link, Packet(ending(try_out(birth.data)), ()))
+        return 0
     mailbox_end, lane_end, out, err = birth.descriptors
     for given, standard in ((out, 1), (err, 2)):
         os.dup2(given, standard)
