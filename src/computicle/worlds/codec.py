@@ -31,6 +31,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from computicle.engine.packets import DESCRIPTORS_MAX, PACKET_MAX
+from computicle.scheduler.carrier import Carrier, here
 from computicle.worlds.culprit import culprit_of
 from computicle.worlds.functions import load_by_value
 
@@ -57,14 +58,16 @@ _UNTRACKED: Any = {"trackfd": False} if sys.version_info >= (3, 13) else {}  # e
 
 
 class _Here(threading.local):
-    """What is being packed and unpacked in this thread."""
+    """Of this thread."""
 
-    outgoing: "_Outgoing | None" = None
     spare: "_Outgoing | None" = None  # one that has nothing in it, to be used again
-    incoming: dict[int, int] | None = None
 
 
 _here = _Here()
+
+# What is being packed and unpacked, by the stack that does it: a __reduce__ may give way in the middle.
+_packing: "dict[Carrier, _Outgoing]" = {}
+_unpacking: dict[Carrier, dict[int, int]] = {}
 
 
 class Parcel(NamedTuple):
@@ -82,10 +85,6 @@ class Parcel(NamedTuple):
     def close(self) -> None:
         for descriptor in self.descriptors[: self.own]:
             os.close(descriptor)
-
-    def duplicates(self) -> list[int]:
-        """As the receiver would get them."""
-        return [os.dup(descriptor) for descriptor in self.descriptors]
 
 
 class _Outgoing:
@@ -134,20 +133,24 @@ def pack(value: Any) -> Parcel:
         return Parcel(b"\0" + pickle.dumps(value, 5))
     if type(value) is bytes:
         return _parcel(RAW, value, _Outgoing())
-    outer = _here.outgoing
-    outgoing = _here.outgoing = _here.spare or _Outgoing()
+    me = here()
+    outer = _packing.get(me)
+    outgoing = _packing[me] = _here.spare or _Outgoing()
     _here.spare = None
     flags = 0
     try:
         named = _dump_by_name(value, outgoing)
         if named is None:
-            outgoing = _here.outgoing = _Outgoing()  # from the beginning
+            outgoing = _packing[me] = _Outgoing()  # from the beginning
             flags = BY_VALUE
             data = _dump_by_value(value, outgoing)
         else:
             data = named
     finally:
-        _here.outgoing = outer
+        if outer is None:
+            del _packing[me]
+        else:
+            _packing[me] = outer
     if not outgoing.kept and not outgoing.buffers and len(data) <= INLINE_MAX:
         _here.spare = outgoing
         return Parcel(_HEADS[flags] + data)
@@ -162,7 +165,7 @@ def carry_descriptors(owner: Any, descriptors: Sequence[int]) -> int:
     Raises:
         TypeError: nothing is being packed: it was to be copied, or pickled into a file.
     """
-    outgoing = _here.outgoing
+    outgoing = _packing.get(here())
     if outgoing is None:
         raise TypeError(
             "a handle of a computicle cannot be copied or pickled: pass it to another one by argument or message"
@@ -252,19 +255,22 @@ def unpack(data: bytes, offset: int, descriptors: Sequence[int], *, shared: bool
 
 def take_descriptors(place: int, count: int) -> list[int]:
     """For what __reduce__ has named: take over the descriptors that came along."""
-    incoming = _here.incoming
-    assert incoming is not None
+    incoming = _unpacking[here()]
     return [incoming.pop(place + index) for index in range(count)]
 
 
 @contextmanager
 def _incoming(descriptors: Sequence[int], first: int) -> Iterator[None]:
-    outer = _here.incoming
-    _here.incoming = incoming = dict(enumerate(descriptors[first:]))
+    me = here()
+    outer = _unpacking.get(me)
+    _unpacking[me] = incoming = dict(enumerate(descriptors[first:]))
     try:
         yield
     finally:
-        _here.incoming = outer
+        if outer is None:
+            del _unpacking[me]
+        else:
+            _unpacking[me] = outer
         for descriptor in (*descriptors[:first], *incoming.values()):
             os.close(descriptor)
 
