@@ -9,23 +9,30 @@ Rules:
      of them sends stays in order.
   2. Where there is no fiber that could wait (a helper thread), the thread does.
   3. `push` never waits: what finds no room goes out later, in order, by a fiber
-     of its own. It is for answers and the like, whose number is bounded otherwise.
+     of its own, and before anything that its thread sends after it. It is for
+     answers and the like, whose number is bounded otherwise.
+  4. Any thread. Those of its fibers who wait, and what they have pushed, are a
+     crowd of the thread's own, which no other touches; so the socket is closed
+     once no crowd is left. Between threads there is no order.
 
 Not here: what is said (home.py, handle.py), how packets travel (engine/packets.py).
 """
 
 import errno
 import os
+import socket
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from computicle.engine.op import ClosedError
 from computicle.engine.packets import (
     SEND_FLAGS,
     Packet,
     PacketSocket,
     PacketWire,
     check_room,
+    copies_of,
     send_packet,
     send_waiting,
 )
@@ -34,6 +41,7 @@ from computicle.scheduler.carrier import fiber_here
 from computicle.scheduler.deadlines import Shield
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.locks import Lock
+from computicle.scheduler.log import log_error
 from computicle.scheduler.park import look_around
 from computicle.scheduler.scope import Scope
 from computicle.worlds.codec import Parcel, carry_descriptors, take_descriptors
@@ -47,15 +55,14 @@ __all__ = ["Lane"]
 class Lane:
     """The sending end of one."""
 
-    __slots__ = ("__weakref__", "_crowds", "_label", "_late", "_pushing", "_send", "sock")
+    __slots__ = ("__weakref__", "_closed", "_crowds", "_label", "_send", "sock")
 
     def __init__(self, sock: PacketSocket, label: str) -> None:
         self.sock = sock
         self._send = sock.send
         self._label = label
         self._crowds: dict[Kernel, _Crowd] = {}  # of each thread whose fibers wait for room
-        self._late: deque[Packet] = deque()  # pushed, and not gone yet
-        self._pushing = False  # a fiber sees to that
+        self._closed = False
 
     def send(self, head: bytes, parcel: Parcel) -> None:
         """Send `head` and the parcel behind it. Waits while the lane is full. The parcel is closed in any case.
@@ -105,94 +112,143 @@ class Lane:
 
         Does nothing if nobody will receive it.
         """
+        me = fiber_here()
+        crowd = None if me is None else self._crowds.get(me.kernel)
         try:
             data = head + parcel.data
-            if not self._late:
+            if crowd is None or not crowd.late:
                 try:
                     if send_packet(self.sock, data, parcel.descriptors):
                         return
-                except OSError:
-                    return  # nobody will receive it, or this end is closed
-            packet = Packet(data, [os.dup(descriptor) for descriptor in parcel.descriptors])
+                except BrokenPipeError:
+                    return
+            packet = Packet(data, copies_of(parcel.descriptors))
         finally:
             parcel.close()
-        me = fiber_here()
         if me is None:
             with suppress(OSError):
                 send_waiting(self.sock, packet)
             _close_all(packet)
             return
-        self._late.append(packet)
-        if not self._pushing:
-            self._pushing = True
-            scope = me.kernel.run_scope or me.kernel.base
-            attend(scope, Pusher(self, scope), f"sender of {self._label}")
+        try:
+            self._send_later(me, packet)
+        except OSError as error:
+            _close_all(packet)
+            if not isinstance(error, BrokenPipeError):
+                raise
+
+    def end(self) -> None:
+        """Nobody receives any more: whoever waits for room is told, in any thread and process."""
+        with suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
+        self.close()
+
+    def close(self) -> None:
+        """Nothing more is sent by this process, but what waits for room already."""
+        self._closed = True
+        if not self._crowds:
+            self.sock.close()
+
+    def cut(self) -> None:
+        """Nothing more is sent by this process, and who waits for room is told. If no other thread uses it."""
+        for crowd in [*self._crowds.values()]:
+            crowd.wire.close()
+        self.sock.close()
 
     def __reduce__(self) -> Any:
         return _arrive, (self._label, carry_descriptors(self, [self.sock.fileno()]))
 
-    def close(self) -> None:
-        """Nothing more is sent by this process."""
-        for crowd in [*self._crowds.values()]:
-            crowd.wire.close()
-        self.sock.close()
-        if not self._pushing:
-            self._drop_late()
-
     def _send_when_room(self, me: Fiber | None, packet: Packet) -> None:
         # Copies: what they belong to may be closed while this waits.
-        packet = Packet(packet.data, [os.dup(descriptor) for descriptor in packet.descriptors])
+        packet = Packet(packet.data, copies_of(packet.descriptors))
         try:
             if me is None:
                 send_waiting(self.sock, packet)
-            else:
-                self._send_later(me, packet)
+                return
+            crowd = self._join(me.kernel)
+            try:
+                with crowd.turn:
+                    self._send_late(me, crowd)
+                    self._send_waiting(me, crowd, packet)
+            finally:
+                self._leave(me.kernel, crowd)
         finally:
             _close_all(packet)
 
     def _send_later(self, me: Fiber, packet: Packet) -> None:
-        crowd = self._crowds.get(me.kernel)
+        """Leave it to a fiber of its own."""
+        crowd = self._join(me.kernel)
+        crowd.late.append(packet)
+        if crowd.pushing:
+            self._leave(me.kernel, crowd)
+        else:
+            crowd.pushing = True
+            scope = me.kernel.run_scope or me.kernel.base
+            attend(scope, Pusher(self, crowd, scope), f"sender of {self._label}")
+
+    def _join(self, kernel: "Kernel") -> "_Crowd":
+        crowd = self._crowds.get(kernel)
         if crowd is None:
-            crowd = self._crowds[me.kernel] = _Crowd(me.kernel.engine.packets(self.sock, f"room for {self._label}"))
-        crowd.count += 1
-        try:
-            with crowd.turn:
-                if not crowd.wire.send(packet):  # which also forgets an edge that came while nobody waited
-                    me.kernel.finish_op(me, crowd.wire.writing, crowd.wire.send, packet)
-        except OSError:
-            if self.sock.fileno() >= 0:
+            crowd = self._crowds[kernel] = _Crowd()  # first of all: from now on no other thread closes the socket
+            try:
+                crowd.wire = kernel.engine.packets(self.sock, f"room for {self._label}")
+            except BaseException as error:
+                del self._crowds[kernel]
+                if isinstance(error, ValueError):  # one has, a moment ago
+                    raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from None
                 raise
-            raise BrokenPipeError(errno.EPIPE, "it has ended") from None  # and the lane was closed for that
-        finally:
-            crowd.count -= 1
-            if crowd.count == 0:
-                self._crowds.pop(me.kernel, None)
-                crowd.wire.close()
+        crowd.count += 1
+        return crowd
 
-    def flush_late(self, me: Fiber) -> None:
-        """Send what was pushed, as the fiber that sees to it. Shielded: it may be about the end of what is cancelled."""
+    def _leave(self, kernel: "Kernel", crowd: "_Crowd") -> None:
+        crowd.count -= 1
+        if crowd.count == 0:
+            self._crowds.pop(kernel, None)
+            crowd.wire.close()
+            if self._closed:
+                self.close()
+
+    def _send_waiting(self, me: Fiber, crowd: "_Crowd", packet: Packet) -> None:
         try:
-            with Shield():
-                while self._late:
-                    self._send_later(me, self._late[0])
-                    _close_all(self._late.popleft())
-        except OSError:
-            self._drop_late()  # nobody will receive it
-        finally:
-            self._pushing = False
+            if not crowd.wire.send(packet):  # which also forgets an edge that came while nobody waited
+                me.kernel.finish_op(me, crowd.wire.writing, crowd.wire.send, packet)
+        except ClosedError:
+            raise BrokenPipeError(errno.EPIPE, "it has ended") from None  # and the lane was cut for that
 
-    def _drop_late(self) -> None:
-        while self._late:
-            _close_all(self._late.popleft())
+    def _send_late(self, me: Fiber, crowd: "_Crowd") -> None:
+        """Send what was pushed, as whoever's turn it is."""
+        while crowd.late:
+            try:
+                self._send_waiting(me, crowd, crowd.late[0])
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                log_error(error, "something could not be sent, as one of %s", self._label)
+            _close_all(crowd.late.popleft())
+
+    def push_on(self, me: Fiber, crowd: "_Crowd") -> None:
+        """Send what was pushed. Shielded: it may be about the end of what is cancelled."""
+        with suppress(BrokenPipeError), Shield(), crowd.turn:
+            self._send_late(me, crowd)
+
+    def stop_pushing(self, me: Fiber, crowd: "_Crowd") -> None:
+        """The fiber that does ends."""
+        while crowd.late:
+            _close_all(crowd.late.popleft())
+        crowd.pushing = False
+        self._leave(me.kernel, crowd)
 
 
 class _Crowd:
     """The fibers of one thread that wait for room."""
 
-    def __init__(self, wire: PacketWire) -> None:
-        self.wire = wire
+    wire: PacketWire
+
+    def __init__(self) -> None:
         self.turn = Lock()
         self.count = 0
+        self.late: deque[Packet] = deque()  # pushed, and not gone yet
+        self.pushing = False  # a fiber sees to that
 
 
 class Pusher(Attendant):
@@ -200,14 +256,19 @@ class Pusher(Attendant):
 
     aside = True
 
-    __slots__ = ("_lane",)
+    __slots__ = ("_crowd", "_lane")
 
-    def __init__(self, lane: Lane, scope: Scope) -> None:
+    def __init__(self, lane: Lane, crowd: _Crowd, scope: Scope) -> None:
         super().__init__(attendants_of(scope), self._work, lasting=False)
         self._lane = lane
+        self._crowd = crowd
+
+    def end(self) -> None:
+        self._lane.stop_pushing(self.fiber, self._crowd)
+        super().end()
 
     def _work(self) -> None:
-        self._lane.flush_late(self.fiber)
+        self._lane.push_on(self.fiber, self._crowd)
 
 
 def _arrive(label: str, place: int) -> Lane:
