@@ -62,21 +62,6 @@ def test_a_program_without_standard_descriptors(tmp_path: Path) -> None:
     assert out.read_text() == "[0, 1, 2, 3]"
 
 
-def test_a_preload_that_fails_at_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "fails_at_length.py").write_text("raise ValueError('x' + 'ä' * 10_000)")
-    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
-
-    def main() -> None:
-        other = Computicle()
-        # The zygote has the paths of the program as it began.
-        other.exec("pass").result()
-        with pytest.raises(ImportError):
-            Computicle(preload=["fails_at_length"])
-        assert other.call(abs, -1) == 1
-
-    run(main)
-
-
 # Supervisors.
 
 

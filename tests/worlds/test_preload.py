@@ -27,6 +27,7 @@ def folder(tmp_path: Path) -> Path:
     for number in "12":
         os.mkfifo(tmp_path / f"gate{number}")
     (tmp_path / "harmless.py").write_text("")
+    (tmp_path / "fails_at_length.py").write_text("raise ValueError('x' + 'ä' * 10_000)")
     (tmp_path / "hasty.py").write_text("import computicle.worlds.preload as it\nit.PRELOAD_S_MAX = 0.05")
     (tmp_path / "stuck.py").write_text("import signal\nwhile True:\n    signal.pause()")
     (tmp_path / "stuck_later.py").write_text(
@@ -156,3 +157,18 @@ def test_a_module_that_is_never_done(folder: Path, module: str) -> None:
     assert module in said.lines[1]
     assert "takes more than 0.05 s" in said.lines[1]
     assert said.lines[2:] == ["2"], said.errors
+
+
+def test_a_module_that_fails_at_length(folder: Path) -> None:
+    body = """
+        def main():
+            other = Computicle()
+            try:
+                Computicle(preload=["fails_at_length"])
+            except ImportError as error:
+                say(str(error)[:52], len(str(error)) > 1000)
+            say(other.call(abs, -1))
+        run(main)
+    """
+    said = ended(program(folder, body))
+    assert said.lines == ["cannot preload 'fails_at_length': ValueError: xäääää True", "1"], said.errors
