@@ -1,15 +1,25 @@
 """Corners: what two things at once, or one at its limit, must not bring down."""
 
+import gc
 import logging
 import os
+import signal
 import sys
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from weakref import ref
 
 import pytest
 
 from computicle import *
+from computicle.engine.packets import Packet, copies_of
+from computicle.scheduler.flows import running
+from computicle.scheduler.scope import Scope
+from computicle.worlds.codec import pack
+from computicle.worlds.home import HEAD, _requests, home_of
+from computicle.worlds.requests import CALL, EXEC, Asked
 from tests.process.children import ended
 from tests.worlds.helpers import Bomb, told
 
@@ -51,21 +61,6 @@ def test_a_program_without_standard_descriptors(tmp_path: Path) -> None:
     """
     ended(textwrap.dedent(program))
     assert out.read_text() == "[0, 1, 2, 3]"
-
-
-def test_a_preload_that_fails_at_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "fails_at_length.py").write_text("raise ValueError('x' + 'ä' * 10_000)")
-    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
-
-    def main() -> None:
-        other = Computicle()
-        # The zygote has the paths of the program as it began.
-        other.exec("pass").result()
-        with pytest.raises(ImportError):
-            Computicle(preload=["fails_at_length"])
-        assert other.call(abs, -1) == 1
-
-    run(main)
 
 
 # Supervisors.
@@ -165,7 +160,7 @@ def test_leaving_a_scope_whose_computicle_is_stuck_with_a_full_lane() -> None:
         stuck = Computicle(grace=0.1)
         stuck.exec("import time; time.sleep(3600)")
         filling = "x" * 40_000
-        while not stuck._lane._late:
+        while not any(crowd.late for crowd in stuck._lane._senders.waiting.values()):
             with move_on_after(0.001):
                 stuck.call(len, filling)
 
@@ -284,3 +279,94 @@ def test_numbers_of_any_size(bits: int) -> None:
                 assert receive(timeout=30) == message
 
     run(main)
+
+
+# The main program.
+
+
+def ask_to_quit(other: Computicle) -> None:
+    other.quit()
+
+
+def test_a_main_program_in_no_run_takes_no_notice_of_being_asked_to_quit() -> None:
+    with Computicle() as computicle:
+        computicle.call(ask_to_quit, self_())
+        assert spawn(computicle.call, abs, -1).join() == 1  # which comes after it over the same lane
+        assert spawn(sleep, 0).join() is None
+
+
+def test_a_run_is_stopped_by_being_asked_to_quit() -> None:
+    def main() -> None:
+        with Computicle() as computicle:
+            computicle.call(ask_to_quit, self_())
+            sleep(3600)
+
+    assert run(main) is None
+
+
+def end_of(other: Computicle) -> str:
+    try:
+        return str(other.wait())
+    except ComputicleDied as died:
+        return died.how
+
+
+def test_a_main_program_that_dies_is_not_taken_for_the_zygote() -> None:
+    def main() -> None:
+        home = home_of(running())
+        computicle = Computicle(end_of, self_())
+        obituary, home._obituary = home._obituary, None
+        assert obituary is not None
+        obituary.close()  # as the system does when it is killed
+        assert computicle.wait() == "died in the middle of its run"
+
+    run(main)
+
+
+def test_a_forked_child_closes_the_place_where_the_end_of_the_run_is_told() -> None:
+    program = """
+        from computicle.scheduler.flows import running
+        from computicle.worlds.home import home_of
+        def main():
+            self_()
+            obituary = home_of(running())._obituary
+            pid = os.fork()
+            if pid == 0:
+                os._exit(obituary.fileno() >= 0)
+            say(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        run(main)
+    """
+    assert ended(textwrap.dedent(program)).lines == ["0"]
+
+
+def test_a_computicle_outside_runs_does_not_keep_what_belongs_to_runs() -> None:
+    homes: list[Any] = []
+
+    def main() -> None:
+        assert computicle.call(abs, -1) == 1
+        computicle.monitor()
+        computicle._link_here(running())
+        homes.append(ref(home_of(running())))
+
+    computicle = Computicle()
+    for _ in range(2):
+        run(main)
+        gc.collect()
+    assert [home() for home in homes] == [None, None]
+    os.kill(computicle.pid, signal.SIGKILL)
+    with pytest.raises(ComputicleDied, match="SIGKILL"):
+        computicle.wait()
+
+
+@pytest.mark.parametrize("kind", [EXEC, CALL])
+def test_a_request_that_comes_too_late_leaves_nothing_open(kind: int) -> None:
+    """The pump may still read when the scope that would run it has been left."""
+    parcel = pack("x" * 100_000 if kind == EXEC else Asked(len, ("x" * 100_000,), {}))
+    descriptors = copies_of(parcel.descriptors)
+    parcel.close()
+    assert descriptors
+    home: Any = SimpleNamespace(name="a test", life=SimpleNamespace(guests=Scope()))
+    _requests[kind](home, 1, bytes(8), Packet(bytes(HEAD.size) + parcel.data, descriptors))
+    for descriptor in descriptors:
+        with pytest.raises(OSError, match="Bad file"):
+            os.fstat(descriptor)

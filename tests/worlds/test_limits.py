@@ -113,6 +113,52 @@ def test_a_maker_without_descriptors_hears_of_an_end_with_a_big_value() -> None:
     assert said_by(FULL + program) == ["no room", "1000000"]
 
 
+def test_an_answer_whose_descriptors_cannot_wait_for_room_fails_alone() -> None:
+    """Copies would have to be made of them, and there is no descriptor left."""
+    program = (
+        FULL
+        + """
+    import socket
+    from computicle.scheduler.flows import running
+    from computicle.worlds.home import home_of
+    def main():
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+        with Computicle(grace=1) as c:
+            c.call(fill)
+            home_of(running()).lane.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 50_000)
+            answers = [c.exec("'x' * 40_000") for _ in range(20)]  # more than there is room for
+            handle = c.exec(self_)
+            c.exec(os.kill, os.getpid(), signal.SIGUSR1)
+            signal.sigwait([signal.SIGUSR1])  # and nothing is taken out meanwhile
+            try:
+                handle.result(timeout=5)
+            except OSError as error:
+                say(os.strerror(error.errno))
+            say(sum(len(answer.result(timeout=5)) for answer in answers), c.call(abs, -1, timeout=5))
+    run(main)
+    """
+    )
+    assert said_by(program) == ["Too many open files", "800000 1"]
+
+
+def test_an_error_too_long_for_a_world_without_descriptors_fails_as_another() -> None:
+    program = (
+        FULL
+        + """
+    def fail():
+        raise ValueError("x" * 100_000)
+    with Computicle(grace=1) as c:
+        c.call(fill)
+        try:
+            c.call(fail, timeout=5)
+        except OSError as error:
+            say(os.strerror(error.errno))
+        say(c.call(abs, -1, timeout=5))
+    """
+    )
+    assert said_by(program) == ["Too many open files", "1"]
+
+
 FEW_PROCESSES = """
 import errno, os
 real = os.fork

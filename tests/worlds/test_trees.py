@@ -157,6 +157,35 @@ def test_a_fork_inside_a_world_disturbs_nobody() -> None:
     run(main)
 
 
+def test_a_child_that_gets_to_the_end_of_the_program_does_not_speak_for_its_parent() -> None:
+    program = """
+        def forks(how):
+            import atexit
+            atexit.register(say, "hook")
+            pid = os.fork()
+            if pid == 0:
+                sys.stdout.write("child ")
+                if how == "exits":
+                    sys.exit(3)
+                assert how != "fails", "said by the child"
+                return "child"
+            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        def main():
+            for how in ("returns", "exits", "fails"):
+                say(Computicle(forks, how, on_exit=lambda: say("on_exit")).wait())
+            with Computicle(forks, "returns", stay=True) as staying:
+                while not staying.stays:
+                    yield_()
+            say(staying.wait())
+        run(main)
+    """
+    said = ended(textwrap.dedent(program))
+    each = ["child on_exit", "hook"]
+    assert said.lines == [*each, "0", *each, "3", *each, "1", "child hook", "0"]
+    assert said.errors.count("Traceback") == 1
+    assert "AssertionError: said by the child" in said.errors
+
+
 def test_a_forked_child_that_stays_does_not_hide_the_death_of_a_world() -> None:
     def forks(to: Computicle) -> None:
         if os.fork() == 0:

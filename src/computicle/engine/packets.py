@@ -40,6 +40,7 @@ __all__ = [
     "PacketSocket",
     "PacketWire",
     "check_room",
+    "copies_of",
     "packet_buffer",
     "packet_of",
     "packet_pair",
@@ -128,6 +129,19 @@ def send_waiting(sock: socket.socket, packet: Packet) -> None:
     room.register(sock, select.POLLOUT)
     while not send_packet(sock, packet.data, packet.descriptors):
         room.poll()
+
+
+def copies_of(descriptors: Sequence[int]) -> list[int]:
+    """Others for the same. Raises OSError, and then there are none."""
+    copies: list[int] = []
+    try:
+        for descriptor in descriptors:
+            copies.append(os.dup(descriptor))  # noqa: PERF401  # to be closed, if the next one fails
+    except OSError:
+        for copy in copies:
+            os.close(copy)
+        raise
+    return copies
 
 
 def check_room(error: OSError) -> None:

@@ -29,9 +29,10 @@ import cloudpickle  # noqa: F401  # here, so that no computicle has to
 from computicle.engine.packets import PacketSocket
 from computicle.scheduler.flows import run_main
 from computicle.worlds.compact import move_together
+from computicle.worlds.orders import Birth
 from computicle.worlds.own import receive, self_
 from computicle.worlds.world import live
-from computicle.worlds.zygote import Birth, Zygote
+from computicle.worlds.zygote import Zygote
 
 __all__ = ["begin_zygote"]
 

@@ -31,6 +31,7 @@ from pickle import dumps
 from typing import Any, NamedTuple
 
 from computicle.engine.packets import DESCRIPTORS_MAX, PACKET_MAX
+from computicle.scheduler.carrier import Carrier, here
 from computicle.worlds.culprit import culprit_of
 from computicle.worlds.functions import load_by_value
 
@@ -55,14 +56,16 @@ _UNTRACKED: Any = {"trackfd": False} if sys.version_info >= (3, 13) else {}  # e
 
 
 class _Here(threading.local):
-    """What is being packed and unpacked in this thread."""
+    """Of this thread."""
 
-    outgoing: "_Outgoing | None" = None
     spare: "_Outgoing | None" = None  # one that has nothing in it, to be used again
-    incoming: dict[int, int] | None = None
 
 
 _here = _Here()
+
+# What is being packed and unpacked, by the stack that does it: a __reduce__ may give way in the middle.
+_packing: "dict[Carrier, _Outgoing]" = {}
+_unpacking: dict[Carrier, dict[int, int]] = {}
 
 
 class Parcel(NamedTuple):
@@ -80,10 +83,6 @@ class Parcel(NamedTuple):
     def close(self) -> None:
         for descriptor in self.descriptors[: self.own]:
             os.close(descriptor)
-
-    def duplicates(self) -> list[int]:
-        """As the receiver would get them."""
-        return [os.dup(descriptor) for descriptor in self.descriptors]
 
 
 class _Outgoing:
@@ -135,20 +134,24 @@ def pack(value: Any) -> Parcel:
         return pack_plain(plain)
     if type(value) is bytes:
         return _parcel(RAW, value, _Outgoing())
-    outer = _here.outgoing
-    outgoing = _here.outgoing = _here.spare or _Outgoing()
+    me = here()
+    outer = _packing.get(me)
+    outgoing = _packing[me] = _here.spare or _Outgoing()
     _here.spare = None
     flags = 0
     try:
         named = _dump_by_name(value, outgoing)
         if named is None:
-            outgoing = _here.outgoing = _Outgoing()  # from the beginning
+            outgoing = _packing[me] = _Outgoing()  # from the beginning
             flags = BY_VALUE
             data = _dump_by_value(value, outgoing)
         else:
             data = named
     finally:
-        _here.outgoing = outer
+        if outer is None:
+            del _packing[me]
+        else:
+            _packing[me] = outer
     if not outgoing.kept and not outgoing.buffers and len(data) <= INLINE_MAX:
         _here.spare = outgoing
         return Parcel(_HEADS[flags] + data)
@@ -168,7 +171,7 @@ def carry_descriptors(owner: Any, descriptors: Sequence[int]) -> int:
     Raises:
         TypeError: nothing is being packed: it was to be copied, or pickled into a file.
     """
-    outgoing = _here.outgoing
+    outgoing = _packing.get(here())
     if outgoing is None:
         raise TypeError(
             "a handle of a computicle cannot be copied or pickled: pass it to another one by argument or message"
@@ -247,8 +250,9 @@ def unpack(data: bytes, offset: int, descriptors: Sequence[int], *, shared: bool
     if not flags and not descriptors:
         return pickle.loads(memoryview(data)[offset + 1 :])  # noqa: S301  # from another computicle of ours
     first = 1 if flags & LARGE else 0
-    outer = _here.incoming
-    _here.incoming = incoming = dict(enumerate(descriptors[first:]))
+    me = here()
+    outer = _unpacking.get(me)
+    _unpacking[me] = incoming = dict(enumerate(descriptors[first:]))
     try:
         in_packet = [memoryview(data)[offset + 1 :]]
         parts = _map(data, offset, descriptors[0], shared=shared) if flags & LARGE else in_packet
@@ -258,15 +262,17 @@ def unpack(data: bytes, offset: int, descriptors: Sequence[int], *, shared: bool
             return load_by_value(parts[0], parts[1:])
         return pickle.loads(parts[0], buffers=parts[1:])  # noqa: S301
     finally:
-        _here.incoming = outer
+        if outer is None:
+            del _unpacking[me]
+        else:
+            _unpacking[me] = outer
         for descriptor in (*descriptors[:first], *incoming.values()):
             os.close(descriptor)
 
 
 def take_descriptors(place: int, count: int) -> list[int]:
     """For what __reduce__ has named: take over the descriptors that came along."""
-    incoming = _here.incoming
-    assert incoming is not None
+    incoming = _unpacking[here()]
     return [incoming.pop(place + index) for index in range(count)]
 
 

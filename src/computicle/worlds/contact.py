@@ -5,7 +5,10 @@ Rules:
      arrives.
   2. Its end is watched for by one fiber of each thread that asks for it: the
      keeper. What is known once is known to all.
-  3. Dropped, it closes this process's ends, and nobody else's.
+  3. Any thread may use it, each with a keeper and a home of its own, which no
+     other touches. What they share is only ever set: its end, that it refuses.
+  4. Once it has ended, and its last keeper has, too, or when it is dropped, it
+     closes this process's ends, and nobody else's.
 
 Not here: what one can do with it (handle.py).
 """
@@ -21,6 +24,7 @@ from computicle.engine.pipes import PipeEnd
 from computicle.scheduler.carrier import fiber_here
 from computicle.scheduler.errors import FiberCancelled
 from computicle.scheduler.fiber import Fiber
+from computicle.scheduler.flows import running
 from computicle.scheduler.kernel import Kernel
 from computicle.worlds.codec import ENDS, carry_descriptors, pack, pack_plain, pickle_plain, take_descriptors
 from computicle.worlds.errors import ComputicleDied, bring_error, carried_error
@@ -51,7 +55,7 @@ class Contact:
         self,
         uid: bytes,
         name: str,
-        grace_s: float,
+        grace_s: float | None,
         mail: MailEnds,
         lane: PacketSocket,
         obituary: PacketSocket,
@@ -60,7 +64,7 @@ class Contact:
         self.uid = uid
         self.name = name
         self.pid = pid
-        self.grace_s = grace_s
+        self.grace_s = grace_s  # None: it is the main program, which the zygote has not made and does not kill
         self.obituary = obituary
         self.end: End | None = None  # once it is known
         self.asked_to_end = False  # by this process: its end is nobody's error
@@ -112,12 +116,14 @@ class Contact:
 
         It takes no more messages, handles those it has accepted (unless
         `drain` is false), then cancels its fibers, runs on_exit, and ends. It is
-        killed if it does not get on for its `grace`.
+        killed if it does not get on for its `grace`. The main program stops its
+        run; in none, it takes no notice.
         """
         if self.end is None:
             self._check_process()
             self.asked_to_end = self._refuses = True
-            launcher.tell(quitting(self.uid, self.grace_s))
+            if self.grace_s is not None:
+                launcher.tell(quitting(self.uid, self.grace_s))
             self._lane.push(HEAD.pack(QUIT, 0, b""), pack(drain))
 
     def kill(self) -> None:
@@ -134,9 +140,10 @@ class Contact:
         self.obituary.close()
 
     def stay(self) -> None:
-        """It is to be dismissed, not waited for: it says so itself, to its maker."""
+        """It is to be dismissed, not waited for: it says so itself, to its maker. In the thread that has made it."""
         self.stays = True
-        for keeper in [*self.keepers.values()]:
+        keeper = self.keepers.get(running().kernel)
+        if keeper is not None:
             keeper.stay()
 
     def ended(self, end: End) -> None:
@@ -144,8 +151,10 @@ class Contact:
         if self.end is None:
             self.end = end
             self._refuses = True
-            if len(self.keepers) <= 1:  # else another thread's still looks at it
-                self.detach()
+            self._mail.end()
+            self._lane.end()
+        if not self.keepers:
+            self.detach()
 
     def gone(self) -> ComputicleDied:
         """What callers are told who wait for something else than its end."""
@@ -220,6 +229,8 @@ def _leave_behind() -> None:
     """In a forked child: handles are the parent's. Their ends are closed here."""
     for handle in [*_known.values()]:
         handle._left_behind = handle._refuses = True
+        handle._mail.cut()
+        handle._lane.cut()
         handle.detach()
     _known.clear()
 
@@ -227,7 +238,7 @@ def _leave_behind() -> None:
 os.register_at_fork(after_in_child=_leave_behind)
 
 
-def _arrive(uid: bytes, name: str, pid: int, grace_s: float, place: int) -> Contact:
+def _arrive(uid: bytes, name: str, pid: int, grace_s: float | None, place: int) -> Contact:
     """As it is unpacked."""
     known = _known.get(uid)
     if known is not None:

@@ -15,6 +15,7 @@ import os
 import traceback
 from typing import Any, NamedTuple
 
+from computicle.engine.packets import copies_of
 from computicle.scheduler.errors import Cancelled, FiberCancelled
 from computicle.scheduler.traces import set_cause
 from computicle.worlds.codec import Parcel, pack, unpack
@@ -108,8 +109,10 @@ def _carried(error: BaseException) -> _Carried:
         return _Carried(kind, text, None, None, (error.message, [_carried(part) for part in error.exceptions]))
     try:
         parcel = pack(error)
-        rebuilt = unpack(parcel.data, 0, parcel.duplicates())
-        parcel.close()
+        try:
+            rebuilt = unpack(parcel.data, 0, copies_of(parcel.descriptors))  # as the receiver would get them
+        finally:
+            parcel.close()
         if type(rebuilt).__qualname__ == type(error).__qualname__:
             if parcel.descriptors:
                 return _Carried(kind, text, None, error, None)

@@ -6,7 +6,9 @@ Rules:
   2. A call that was under way when its computicle died is not made again: what
      it has done already nobody knows.
   3. Once there will be no next one, everything raises ComputicleDied.
-  4. In another computicle it asks the supervisor's for the present one.
+  4. It may wait in its supervisor's thread only, for there it is woken. In
+     another computicle or thread, where it comes in a message, it asks the
+     supervisor's for the present one.
 
 Not here: who restarts them (supervisor.py).
 """
@@ -18,7 +20,9 @@ from weakref import WeakValueDictionary
 
 from computicle.scheduler.arguments import checked_timeout
 from computicle.scheduler.deadlines import FailAfter
+from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.flows import running
+from computicle.scheduler.kernel import Kernel
 from computicle.scheduler.line import Line
 from computicle.scheduler.word import entering
 from computicle.worlds.computicle import Computicle
@@ -38,6 +42,7 @@ class Slot:
         self.name = name
         self.key = os.urandom(8)
         self.computicle: Computicle | None = None
+        self._kernel: Kernel | None = None  # the supervisor's, once it has started one
         self._closed: ComputicleDied | None = None
         self._line = Line(f"the next start of {name!r}")
         _slots[self.key] = self
@@ -45,7 +50,12 @@ class Slot:
     def fill(self, computicle: Computicle) -> None:
         """There is one."""
         self.computicle = computicle
+        self._kernel = running().kernel
         self._line.wake_all()
+
+    def is_of(self, me: Fiber) -> bool:
+        """True if `me` lives in the supervisor's thread."""
+        return self._kernel is None or self._kernel is me.kernel
 
     def lose(self) -> Computicle | None:
         """There is none any more; who it was."""
@@ -145,15 +155,24 @@ class Following:
                 handle = self._find(handle.uid)
 
     def _find(self, dead: bytes | None) -> Handle:
-        if self._slot is not None:
+        if self._slot is not None and self._slot.is_of(running()):
             return self._slot.find(dead)
-        assert self._supervisor is not None
+        if self._supervisor is None:
+            raise self._stray()
         self._present = None
         found: Handle = self._supervisor.call(_find_in_slot, self._key, self.name, dead)
         self._present = found
         return found
 
+    def _stray(self) -> RuntimeError:
+        return RuntimeError(
+            f"{self.name!r} is supervised in another thread: have its handle sent here in a message, "
+            "or ask for present() there, and use that one here"
+        )
+
     def __reduce__(self) -> Any:
+        if self._supervisor is None and self._slot is not None and not self._slot.is_of(running()):
+            raise self._stray()
         supervisor = self._supervisor or own_handle(running())
         return _arrive, (self._key, self.name, supervisor)
 

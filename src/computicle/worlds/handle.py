@@ -13,16 +13,15 @@ Not here: messages, and what is known of it (contact.py), making one
 (computicle.py), what it does when asked (requests.py).
 """
 
-import math
 import os
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from computicle.engine.packets import PEEK, packet_buffer, packet_pair, receive_packet, send_packet
+from computicle.engine.packets import PEEK, packet_buffer, packet_pair, receive_packet
 from computicle.scheduler.arguments import checked_timeout, name_of
-from computicle.scheduler.deadlines import Shield
+from computicle.scheduler.deadlines import Deadline, Shield
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.flows import running
 from computicle.scheduler.traces import with_trace
@@ -32,7 +31,6 @@ from computicle.worlds.contact import Contact
 from computicle.worlds.home import HEAD, INTRODUCED, Home, home_of
 from computicle.worlds.mail import mail_pair
 from computicle.worlds.mailbox import Mailbox
-from computicle.worlds.obituary import RUN_OVER
 from computicle.worlds.reply import Reply
 from computicle.worlds.requests import CALL, CANCEL, EXEC, GET, SET, Asked
 
@@ -84,17 +82,18 @@ class Handle(Contact):
         Raises:
             Exception: what it raised there.
             ComputicleDied: the computicle ended before it had returned.
-            TimeoutError: it had not returned within `timeout` seconds.
+            TimeoutError: it had not returned within `timeout` seconds. Waiting for room in its lane counts.
         """
         timeout = checked_timeout("call", timeout)
         if not isinstance(fn_or_name, str) and not callable(fn_or_name):
             raise TypeError(f"call: give a function or the name of one, not {fn_or_name!r}")
         shown = fn_or_name if isinstance(fn_or_name, str) else name_of(fn_or_name)
-        reply = self._request(CALL, Asked(fn_or_name, args, kwargs), f"{shown} in computicle {self.name!r}")
-        try:
-            return reply.result(timeout)
-        finally:
-            reply.cancel()
+        what = f"{shown} in computicle {self.name!r}"
+        if timeout is None:
+            return self._call(Asked(fn_or_name, args, kwargs), what)
+        with Deadline(timeout):
+            return self._call(Asked(fn_or_name, args, kwargs), what)
+        raise TimeoutError(f"waited {timeout:g} s for the reply of {what}")
 
     def __getitem__(self, name: str) -> Any:
         """One of its globals, carried here. Waits. Raises KeyError if it has none of that name."""
@@ -186,15 +185,14 @@ class Handle(Contact):
         except BaseException:
             keeper = self.keepers.get(me.kernel)
             if keeper is not None:
-                keeper.linked.pop(home_of(me), None)
+                keeper.linked.discard(home_of(me))
             raise
 
     def _link_here(self, me: Fiber) -> None:
         if self.end is not None:
             raise self.gone()
         home = home_of(me)
-        keeper = self.keeper(me)
-        keeper.linked[home] = None
+        self.keeper(me).linked.add(home)
 
     # For select.
 
@@ -215,6 +213,13 @@ class Handle(Contact):
         return home.mailbox
 
     # Helpers.
+
+    def _call(self, asked: Asked, what: str) -> Any:
+        reply = self._request(CALL, asked, what)
+        try:
+            return reply.result()
+        finally:
+            reply.cancel()
 
     def _request(self, kind: int, content: Any, what: str) -> Reply:
         parcel = pack(content)
@@ -268,15 +273,9 @@ def open_mailbox(me: Fiber, home: Home) -> Mailbox:
     mail, mail_here = mail_pair()
     obituary_here, obituary = packet_pair()
     handle = Contact.kind.__new__(Contact.kind)
-    handle._attach(home.uid, "main", math.inf, mail, home.lane.sock.copy(), obituary, os.getpid())
+    handle._attach(home.uid, "main", None, mail, home.lane.sock.copy(), obituary, os.getpid())
     mailbox = Mailbox(me.kernel, home.scope, mail_here, mail)
-    home.open(handle, mailbox)
-
-    def end() -> None:
-        send_packet(obituary_here, RUN_OVER)
-        obituary_here.close()
-
-    home.closing.append(end)
+    home.open(handle, mailbox, obituary_here)
     return mailbox
 
 

@@ -22,7 +22,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from computicle.engine.packets import DescriptorsLost, Packet, PacketSocket, packet_pair
+from computicle.engine.packets import DescriptorsLost, Packet, PacketSocket, packet_pair, send_packet
 from computicle.scheduler.attendants import Attendant, attend, attendants_of, await_op
 from computicle.scheduler.carrier import here
 from computicle.scheduler.fiber import Fiber
@@ -34,7 +34,7 @@ from computicle.worlds.codec import Parcel, unpack
 from computicle.worlds.errors import ComputicleDied, bring_error, carry_error
 from computicle.worlds.lane import Lane
 from computicle.worlds.mailbox import Mailbox
-from computicle.worlds.obituary import End
+from computicle.worlds.obituary import RUN_OVER, End
 from computicle.worlds.reply import Reply
 
 if TYPE_CHECKING:
@@ -83,16 +83,23 @@ class Home:
         self._receiving = receiving
         self._wire = self.kernel.engine.packets(receiving, "what other computicles ask and answer")
         _homes.add(self)
-        self.closing: list[Callable[[], None]] = []  # what else ends with it
+        self._obituary: PacketSocket | None = None  # in the main program: where its own end is told
+        self.closed = False
         # As long as nobody has a handle, what comes is answers only, and for those somebody waits.
         self._pump = _Pump(self)
         attend(scope, self._pump, "the pump")
 
-    def open(self, handle: "Contact", mailbox: Mailbox) -> None:
+    def open(self, handle: "Contact", mailbox: Mailbox, obituary: PacketSocket | None = None) -> None:
         """From now on others may post and ask."""
         self.handle = handle
         self.mailbox = mailbox
+        self._obituary = obituary
         self._pump.reach()
+
+    @property
+    def name(self) -> str:
+        """What others are told it is."""
+        return "the main program" if self.life is None else str(self.life.name)
 
     def check_receiving(self, word: str) -> None:
         """Raise RuntimeError if all messages are handed over."""
@@ -140,13 +147,26 @@ class Home:
 
     # Answering.
 
-    def answer(self, number: int, asker: bytes, parcel: Parcel, *, failed: bool = False) -> None:
+    def answer(self, number: int, asker: bytes, parcel: Parcel) -> None:
         """Answer a request. Never waits."""
+        try:
+            self._push(ANSWER, number, asker, parcel)
+        except OSError as error:  # what it brings cannot be sent along
+            self.fail(number, asker, error)
+
+    def fail(self, number: int, asker: bytes, error: BaseException) -> None:
+        """Answer a request with an error. Never waits."""
+        try:
+            self._push(FAILURE, number, asker, carry_error(error, self.name))
+        except OSError as lack:  # as above. Anew, without what it was raised in: this one is small
+            self._push(FAILURE, number, asker, carry_error(OSError(*lack.args), self.name))
+
+    def _push(self, kind: int, number: int, asker: bytes, parcel: Parcel) -> None:
         lane = self.askers.get(asker)
         if lane is None:
             parcel.close()
         else:
-            lane.push(HEAD.pack(FAILURE if failed else ANSWER, number, self.uid), parcel)
+            lane.push(HEAD.pack(kind, number, self.uid), parcel)
 
     # The pump.
 
@@ -188,7 +208,7 @@ class Home:
         kind, number, who = HEAD.unpack_from(error.data)
         told = OSError(*error.args)
         if kind & ~INTRODUCED in _requests:
-            self.answer(number, who, carry_error(told, "the one that was asked"), failed=True)
+            self.fail(number, who, told)
         elif (reply := self.forget(number)) is not None:
             reply.settle(None, told)
 
@@ -211,24 +231,27 @@ class Home:
     def _introduce(self, who: bytes, descriptor: int) -> None:
         for known, lane in [*self.askers.items()]:
             if _is_gone(lane.sock):
-                lane.close()
+                lane.cut()
                 del self.askers[known]
         self.askers[who] = Lane(PacketSocket(descriptor), "answers")
 
     def shut(self) -> None:
         """Close all ends. In a forked child that is all: what arrives is for the parent."""
         self._receiving.close()
-        self.lane.close()
+        self.lane.cut()
         for lane in self.askers.values():
-            lane.close()
+            lane.cut()
         if self.mailbox is not None:
             self.mailbox.close()
+        if self._obituary is not None:
+            self._obituary.close()
 
     def close(self) -> None:
         """The end of the scope it belongs to."""
         self.scope.home = None
-        for close in self.closing:
-            close()
+        self.closed = True
+        if self._obituary is not None:
+            send_packet(self._obituary, RUN_OVER)
         self._wire.close()
         self.shut()
         if self.handle is not None:

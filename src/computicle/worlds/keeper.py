@@ -5,13 +5,15 @@ Rules:
      that scope: left, it waits for it, or dismisses it; cancelled, it has
      it quit; its unclaimed error is the scope's.
   2. Elsewhere it only watches.
-  3. Whoever waits for something from the computicle is told by it.
+  3. Whoever waits for something from the computicle is told by it: those of its
+     own thread.
 
 Not here: how it is known that one has ended (obituary.py).
 """
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, WeakSet
 
 from computicle.engine.packets import PEEK
 from computicle.scheduler.attendants import Attendant, attend, attendants_of, await_op
@@ -40,9 +42,10 @@ class Keeper(Attendant):
         super().__init__(attendants_of(scope), self._work, lasting=lasting, sheltered=not owning)
         self._handle = handle
         self._owning = owning
-        self.homes: set[Home] = set()  # where answers from it are waited for
-        self.monitors: dict[Home, Callable[[End], Any]] = {}  # whose mailboxes are told, with what
-        self.linked: dict[Home, None] = {}  # whose lives are tied to its life
+        # Weak: homes come and go with runs, and this may outlive many.
+        self.homes: WeakSet[Home] = WeakSet()  # where answers from it are waited for
+        self.monitors: WeakKeyDictionary[Home, Callable[[End], Any]] = WeakKeyDictionary()  # who is told, with what
+        self.linked: WeakSet[Home] = WeakSet()  # whose lives are tied to its life
         self.news = Line(f"the end of computicle {handle.name!r}")  # for those who only want to know how it ended
         self.told: Callable[[End], None] | None = None  # who takes it upon them what it comes to, in place of the scope
 
@@ -63,10 +66,15 @@ class Keeper(Attendant):
             self._handle.kill()
         if self._handle.keepers.get(self.fiber.kernel) is self:
             del self._handle.keepers[self.fiber.kernel]
+        if self._handle.end is not None and not self._handle.keepers:
+            self._handle.detach()
         super().end()
 
     def _work(self) -> None:
         me, handle = self.fiber, self._handle
+        if handle.end is not None:  # another thread's keeper was quicker
+            self._tell(handle.end)
+            return
         wire = me.kernel.engine.packets(handle.obituary, f"the end of computicle {handle.name!r}")
         try:
             try:
@@ -79,21 +87,22 @@ class Keeper(Attendant):
                     packet = wire.receive(PEEK) or me.kernel.finish_op(me, wire.reading, wire.receive, PEEK)
         finally:
             wire.close()
-        self._tell(read_end(packet, handle.name))
+        self._tell(read_end(packet, handle.name, main=handle.grace_s is None))
 
     def _tell(self, end: End) -> None:
         handle = self._handle
         handle.ended(end)
         self.news.wake_all()
-        for home in self.homes:
+        for home in [*self.homes]:
             home.staying.pop(handle.uid, None)
             home.give_up(handle.uid, handle.gone)
-        for home, message in self.monitors.items():
+        for home, message in [*self.monitors.items()]:
             if home.mailbox is not None:
                 home.mailbox.put([message(end)])
         if end.error is not None:
-            for home in self.linked:
-                home.scope.failed(self.fiber, handle.gone())
+            for home in [*self.linked]:
+                if not home.closed:
+                    home.scope.failed(self.fiber, handle.gone())
         if self.told is not None:
             self.told(end)
         elif self._owning and end.error is not None and not self.fiber.is_awaited():

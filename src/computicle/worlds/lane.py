@@ -1,27 +1,29 @@
-"""Lane: one way to a computicle: packets go in here, and come out there in the same order.
+"""Lane: a way to a computicle for what must get through when its mailbox is full: code, calls, answers, quit.
 
-Each computicle has two: one for messages, and one for what must get through
-when the first is full (code, calls, answers, quit).
+Packets go in here, and come out there in the same order.
 
 Rules:
   1. What is sent has left when `send` returns. A lane that is full makes its
-     sender wait, fibers of one thread first come, first served; so what one
-     of them sends stays in order.
+     sender wait (senders.py).
   2. Where there is no fiber that could wait (a helper thread), the thread does.
   3. `push` never waits: what finds no room goes out later, in order, by a fiber
-     of its own. It is for answers and the like, whose number is bounded otherwise.
+     of its own, and before anything that its thread sends after it. It is for
+     answers and the like, whose number is bounded otherwise.
+  4. Any thread. What was pushed belongs to the thread that did. Between threads
+     there is no order.
 
-Not here: what is said (home.py, handle.py), how packets travel (engine/packets.py).
+Not here: messages (mail.py), what is said (home.py, handle.py), how packets travel (engine/packets.py).
 """
 
 import os
-from collections import deque
+import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from computicle.engine.packets import (
     Packet,
     PacketSocket,
+    copies_of,
     send_packet,
     send_waiting,
 )
@@ -29,10 +31,11 @@ from computicle.scheduler.attendants import Attendant, attend, attendants_of
 from computicle.scheduler.carrier import fiber_here
 from computicle.scheduler.deadlines import Shield
 from computicle.scheduler.fiber import Fiber
+from computicle.scheduler.log import log_error
 from computicle.scheduler.park import look_around
 from computicle.scheduler.scope import Scope
 from computicle.worlds.codec import Parcel, carry_descriptors, take_descriptors
-from computicle.worlds.senders import Senders, send_through
+from computicle.worlds.senders import Crowd, Senders, send_through
 
 if TYPE_CHECKING:
     pass
@@ -43,16 +46,12 @@ __all__ = ["Lane"]
 class Lane:
     """The sending end of one."""
 
-    __slots__ = ("__weakref__", "_label", "_late", "_pushing", "_senders", "sock")
+    __slots__ = ("__weakref__", "_label", "_senders", "sock")
 
     def __init__(self, sock: PacketSocket, label: str) -> None:
         self.sock = sock
         self._label = label
-        self._senders = Senders(
-            lambda kernel: (kernel.engine.packets(sock, f"room for {label}"),), lambda: sock.fileno() < 0
-        )
-        self._late: deque[Packet] = deque()  # pushed, and not gone yet
-        self._pushing = False  # a fiber sees to that
+        self._senders = Senders(lambda kernel: (kernel.engine.packets(sock, f"room for {label}"),), sock.close)
 
     def send(self, head: bytes, parcel: Parcel) -> None:
         """Send `head` and the parcel behind it. Waits while the lane is full. The parcel is closed in any case.
@@ -79,69 +78,98 @@ class Lane:
 
         Does nothing if nobody will receive it.
         """
+        me = fiber_here()
+        crowd = None if me is None else self._senders.waiting.get(me.kernel)
         try:
             data = head + parcel.data
-            if not self._late:
+            if crowd is None or not crowd.late:
                 try:
                     if send_packet(self.sock, data, parcel.descriptors):
                         return
-                except OSError:
-                    return  # nobody will receive it, or this end is closed
-            packet = Packet(data, [os.dup(descriptor) for descriptor in parcel.descriptors])
+                except BrokenPipeError:
+                    return
+            packet = Packet(data, copies_of(parcel.descriptors))
         finally:
             parcel.close()
-        me = fiber_here()
         if me is None:
             with suppress(OSError):
                 send_waiting(self.sock, packet)
             _close_all(packet)
             return
-        self._late.append(packet)
-        if not self._pushing:
-            self._pushing = True
-            scope = me.kernel.run_scope or me.kernel.base
-            attend(scope, Pusher(self, scope), f"sender of {self._label}")
+        try:
+            self._send_later(me, packet)
+        except OSError as error:
+            _close_all(packet)
+            if not isinstance(error, BrokenPipeError):
+                raise
+
+    def end(self) -> None:
+        """Nobody receives any more: whoever waits for room is told, in any thread and process."""
+        with suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
+        self.close()
+
+    def close(self) -> None:
+        """Nothing more is sent by this process, but what waits for room already."""
+        self._senders.close()
+
+    def cut(self) -> None:
+        """Nothing more is sent by this process, and who waits for room is told. If no other thread uses it."""
+        self._senders.cut()
 
     def __reduce__(self) -> Any:
         return _arrive, (self._label, carry_descriptors(self, [self.sock.fileno()]))
 
-    def close(self) -> None:
-        """Nothing more is sent by this process."""
-        self._senders.close()
-        self.sock.close()
-        if not self._pushing:
-            self._drop_late()
-
     def _send_when_room(self, me: Fiber | None, packet: Packet) -> None:
         # Copies: what they belong to may be closed while this waits.
-        packet = Packet(packet.data, [os.dup(descriptor) for descriptor in packet.descriptors])
+        packet = Packet(packet.data, copies_of(packet.descriptors))
         try:
             if me is None:
                 send_waiting(self.sock, packet)
-            else:
-                self._send_later(me, packet)
+                return
+            with self._senders.turn(me) as crowd:
+                self._send_late(me, crowd)
+                self._send_in_turn(me, crowd, packet)
         finally:
             _close_all(packet)
 
     def _send_later(self, me: Fiber, packet: Packet) -> None:
-        with self._senders.turn(me) as (wire,):
-            send_through(me, wire.writing, wire.send, packet)
+        """Leave it to a fiber of its own."""
+        crowd = self._senders.join(me.kernel)
+        crowd.late.append(packet)
+        if crowd.pushing:
+            self._senders.leave(me.kernel, crowd)
+        else:
+            crowd.pushing = True
+            scope = me.kernel.run_scope or me.kernel.base
+            attend(scope, Pusher(self, crowd, scope), f"sender of {self._label}")
 
-    def flush_late(self, me: Fiber) -> None:
-        """Send what was pushed, as the fiber that sees to it. Shielded: it may be about the end of what is cancelled."""
-        try:
-            with Shield():
-                while self._late:
-                    self._send_later(me, self._late[0])
-                    _close_all(self._late.popleft())
-        except OSError:
-            self._drop_late()  # nobody will receive it
-        finally:
-            self._pushing = False
+    def _send_in_turn(self, me: Fiber, crowd: Crowd, packet: Packet) -> None:
+        (wire,) = crowd.wires
+        send_through(me, wire.writing, wire.send, packet)
 
-    def _drop_late(self) -> None:
-        while self._late:
-            _close_all(self._late.popleft())
+    def _send_late(self, me: Fiber, crowd: Crowd) -> None:
+        """Send what was pushed, as whoever's turn it is."""
+        while crowd.late:
+            try:
+                self._send_in_turn(me, crowd, crowd.late[0])
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                log_error(error, "something could not be sent, as one of %s", self._label)
+            _close_all(crowd.late.popleft())
+
+    def push_on(self, me: Fiber, crowd: Crowd) -> None:
+        """Send what was pushed. Shielded: it may be about the end of what is cancelled."""
+        with suppress(BrokenPipeError), Shield(), crowd.turn:
+            self._send_late(me, crowd)
+
+    def stop_pushing(self, me: Fiber, crowd: Crowd) -> None:
+        """The fiber that does ends."""
+        while crowd.late:
+            _close_all(crowd.late.popleft())
+        crowd.pushing = False
+        self._senders.leave(me.kernel, crowd)
 
 
 class Pusher(Attendant):
@@ -149,14 +177,19 @@ class Pusher(Attendant):
 
     aside = True
 
-    __slots__ = ("_lane",)
+    __slots__ = ("_crowd", "_lane")
 
-    def __init__(self, lane: Lane, scope: Scope) -> None:
+    def __init__(self, lane: Lane, crowd: Crowd, scope: Scope) -> None:
         super().__init__(attendants_of(scope), self._work, lasting=False)
         self._lane = lane
+        self._crowd = crowd
+
+    def end(self) -> None:
+        self._lane.stop_pushing(self.fiber, self._crowd)
+        super().end()
 
     def _work(self) -> None:
-        self._lane.flush_late(self.fiber)
+        self._lane.push_on(self.fiber, self._crowd)
 
 
 def _arrive(label: str, place: int) -> Lane:

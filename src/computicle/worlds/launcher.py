@@ -121,7 +121,7 @@ class Launcher:
                 return  # somebody else has noticed, too, and there is a new one
             self._lane = None
             process, self._process = self._process, None
-        lane.close()
+        lane.end()
         if process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(END_S)

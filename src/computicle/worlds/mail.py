@@ -16,11 +16,21 @@ Not here: the receiving end (mailbox.py), the way for requests (lane.py).
 """
 
 import os
+import socket
+from contextlib import suppress
 from itertools import count
 from struct import Struct
 from typing import NamedTuple
 
-from computicle.engine.packets import Packet, PacketSocket, check_room, packet_pair, send_packet, send_waiting
+from computicle.engine.packets import (
+    Packet,
+    PacketSocket,
+    check_room,
+    copies_of,
+    packet_pair,
+    send_packet,
+    send_waiting,
+)
 from computicle.engine.pipes import RECORD_MAX, PipeEnd, pipe_pair, write_waiting
 from computicle.scheduler.carrier import fiber_here
 from computicle.scheduler.fiber import Fiber
@@ -76,7 +86,7 @@ class Mail:
                 kernel.engine.records(ends.pipe, f"room for {label}"),
                 kernel.engine.packets(ends.beside, f"room for {label}"),
             ),
-            lambda: ends.pipe.number < 0,
+            ends.close,
         )
         self._waiting = self._senders.waiting  # true while there are any
         self._sender = b""
@@ -118,16 +128,26 @@ class Mail:
             if own:
                 parcel.close()
 
+    def end(self) -> None:
+        """Nobody receives any more: whoever waits for room is told, in any thread and process."""
+        with suppress(OSError):
+            self.ends.beside.shutdown(socket.SHUT_RDWR)  # the pipe's other end is closed, with the process it was in
+        self.close()
+
     def close(self) -> None:
-        """Nothing more is sent by this process."""
+        """Nothing more is sent by this process, but what waits for room already."""
         self._senders.close()
-        self.ends.close()
+
+    def cut(self) -> None:
+        """Nothing more is sent by this process, and who waits for room is told. If no other thread uses it."""
+        self._senders.cut()
 
     def _write_when_room(self, me: Fiber | None, record: bytes) -> None:
         if me is None:
             write_waiting(self.ends.pipe, record)
         else:
-            with self._senders.turn(me) as (pipe, _beside):
+            with self._senders.turn(me) as crowd:
+                pipe, _beside = crowd.wires
                 send_through(me, pipe.writing, pipe.write, record)
 
     def _send_beside(self, me: Fiber | None, data: bytes, parcel: Parcel) -> None:
@@ -137,12 +157,13 @@ class Mail:
         if not self._waiting and send_packet(self.ends.beside, packet.data, packet.descriptors):
             self._name(me, tag)
             return
-        packet = packet._replace(descriptors=parcel.duplicates())  # what they belong to may be closed while this waits
+        packet = packet._replace(descriptors=copies_of(parcel.descriptors))  # theirs may be closed while this waits
         try:
             if me is None:
                 send_waiting(self.ends.beside, packet)
             else:
-                with self._senders.turn(me) as (_pipe, beside):
+                with self._senders.turn(me) as crowd:
+                    _pipe, beside = crowd.wires
                     send_through(me, beside.writing, beside.send, packet)
         finally:
             for descriptor in packet.descriptors:

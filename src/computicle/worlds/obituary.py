@@ -44,10 +44,11 @@ def write_end(status: int, why: str, outcome: bytes | None) -> bytes:
     return b"E" + pickle.dumps((status, why, outcome))
 
 
-def read_end(packet: Packet, name: str) -> End:
-    """What such a packet says."""
+def read_end(packet: Packet, name: str, *, main: bool = False) -> End:
+    """What such a packet says. If there is none, whoever was to write it is gone: the zygote, or the main program."""
     if not packet.data:
-        return End(None, ComputicleDied(name, "died with the zygote: zygote lost"))
+        how = "died in the middle of its run" if main else "died with the zygote: zygote lost"
+        return End(None, ComputicleDied(name, how))
     if packet.data == RUN_OVER:
         return End(None, ComputicleDied(name, "has ended its run"))
     status, why, outcome = pickle.loads(memoryview(packet.data)[1:])  # noqa: S301  # from our own zygote

@@ -4,17 +4,78 @@ Not here: what it does about them (zygote.py), how a computicle's end is told
 (obituary.py).
 """
 
+import contextlib
+import os
 import pickle
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from computicle.engine.packets import Packet
+from computicle.engine.packets import Packet, PacketSocket, send_packet
 
-__all__ = ["alive", "ending", "killing", "quitting", "said", "starting"]
+__all__ = [
+    "BE_BORN",
+    "TRY_OUT",
+    "Birth",
+    "Start",
+    "alive",
+    "ending",
+    "killing",
+    "quitting",
+    "said",
+    "starting",
+    "trying",
+]
+
+BE_BORN = b"B"  # to one that was forked: what it is comes over its lane. With what it is given
+TRY_OUT = b"T"  # to one that was forked: import modules, and say what speaks against that
+
+
+class Birth(NamedTuple):
+    """What the zygote's child finds."""
+
+    link: int  # to the zygote: over it comes the rest
+    limit: tuple[int, int]  # of descriptors
+
+
+class Start(NamedTuple):
+    """One that the zygote is to start."""
+
+    uid: bytes
+    preload: tuple[str, ...]
+    owner: bytes  # who makes it
+    given: Sequence[int]  # what it gets
+    obituary: PacketSocket
+
+    def tell(self, data: bytes, descriptors: Sequence[int] = ()) -> None:
+        """Put it into the obituary."""
+        with contextlib.suppress(OSError):  # nobody is left who would read it
+            send_packet(self.obituary, data, descriptors)
+
+    def refuse(self, error: Exception) -> None:
+        """It cannot be started: whoever has asked is told, and nobody else is concerned."""
+        if not isinstance(error, (OSError, ImportError)):
+            error = RuntimeError(f"the zygote failed: {error!r}")
+        self.tell(pickle.dumps(error))
+        self.drop()
+
+    def drop(self) -> None:
+        """Close what came with it."""
+        self.obituary.close()
+        self.close_given()
+
+    def close_given(self) -> None:
+        for descriptor in self.given:
+            os.close(descriptor)
 
 
 def starting(uid: bytes, preload: tuple[str, ...]) -> bytes:
     """Start one. With descriptors: mailbox, lane, standard output, standard error, obituary."""
     return b"S" + pickle.dumps((uid, preload))
+
+
+def trying(modules: tuple[str, ...]) -> bytes:
+    """Import these."""
+    return TRY_OUT + pickle.dumps(modules)
 
 
 def killing(uid: bytes, why: str) -> bytes:

@@ -57,8 +57,7 @@ class Reply(Single):
         timeout = checked_timeout("result", timeout)
         me = entering()
         me.credit -= 1
-        if me.kernel is not self._kernel:
-            raise RuntimeError("this reply belongs to another thread: ask for it there")
+        self._kernel.check_thread("this reply belongs to another thread: ask for it there")
         if not self.done:
             me.kernel.engine.waiting += 1
             try:
@@ -79,6 +78,7 @@ class Reply(Single):
         Asked for its result, it raises FiberCancelled. Does nothing once it is done.
         """
         if not self.done:
+            self._kernel.check_thread("this reply belongs to another thread: cancel it there")
             self._asked = True
             self._cancel()
             self.settle(None, FiberCancelled(f"{self.what} was cancelled"))

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 from computicle.engine.packets import Packet
 from computicle.scheduler.arguments import name_of
 from computicle.scheduler.errors import Cancelled
+from computicle.scheduler.flows import RunScope
 from computicle.scheduler.park import Opening
 from computicle.scheduler.spots import calls_out
 from computicle.worlds.codec import Parcel, pack, unpack
-from computicle.worlds.errors import carry_error
 from computicle.worlds.functions import set_by_hand
 from computicle.worlds.home import HEAD, Home, use_requests
 from computicle.worlds.program import run_source
@@ -43,19 +43,21 @@ class Asked(NamedTuple):
 
 
 def _exec(home: Home, number: int, asker: bytes, packet: Packet) -> None:
+    text = _asked(home, number, asker, packet)
+    if text is None:
+        return
+
     def run() -> Any:
-        text = unpack(packet.data, HEAD.size, packet.descriptors)
-        return run_source(text, f"<code for {_name(home)}>", _globals(), lambda: _notice(home))
+        return run_source(text, f"<code for {home.name}>", _globals(), lambda: _notice(home))
 
     _Running(home, number, asker, run).begin("code")
 
 
 def _call(home: Home, number: int, asker: bytes, packet: Packet) -> None:
-    try:
-        fn, args, kwargs = unpack(packet.data, HEAD.size, packet.descriptors)
-    except Exception as error:
-        home.answer(number, asker, carry_error(error, _name(home)), failed=True)
+    asked = _asked(home, number, asker, packet)
+    if asked is None:
         return
+    fn, args, kwargs = asked
 
     def run() -> Any:
         # A name is looked up only now: code that was sent before may define it.
@@ -95,8 +97,8 @@ def _quit(home: Home, _number: int, _asker: bytes, packet: Packet) -> None:
     drain = unpack(packet.data, HEAD.size, packet.descriptors)
     if home.life is not None:
         home.life.quit(drain=drain)
-    else:
-        home.scope.cancel()  # the main program: as `stop` does
+    elif isinstance(home.scope, RunScope):
+        home.scope.cancel()  # the main program: as `stop` does. In no run there is nothing to stop
 
 
 use_requests({EXEC: _exec, CALL: _call, GET: _get, SET: _set, CANCEL: _cancel, QUIT: _quit})
@@ -138,17 +140,26 @@ class _Running(Opening):
 
     def _fail(self, error: BaseException) -> None:
         self._finish()
-        self._home.answer(self._number, self._asker, carry_error(error, _name(self._home)), failed=True)
+        self._home.fail(self._number, self._asker, error)
 
     def _finish(self) -> None:
         self._home.running.pop((self._asker, self._number), None)
+
+
+def _asked(home: Home, number: int, asker: bytes, packet: Packet) -> Any:
+    """What the packet brings; None if it cannot be rebuilt: then whoever has asked is told."""
+    try:
+        return unpack(packet.data, HEAD.size, packet.descriptors)
+    except Exception as error:
+        home.fail(number, asker, error)
+        return None
 
 
 def _answer_at_once(home: Home, number: int, asker: bytes, act: Callable[[], Parcel]) -> None:
     try:
         parcel = act()
     except Exception as error:
-        home.answer(number, asker, carry_error(error, _name(home)), failed=True)
+        home.fail(number, asker, error)
     else:
         home.answer(number, asker, parcel)
 
@@ -165,10 +176,6 @@ def _named(path: str) -> Any:
     for name in rest:
         value = getattr(value, name)
     return value
-
-
-def _name(home: Home) -> str:
-    return "the main program" if home.life is None else home.life.name
 
 
 def _notice(home: Home) -> None:

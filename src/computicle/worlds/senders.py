@@ -3,82 +3,113 @@
 Rules:
   1. Fibers of one thread are served first come, first served, so what one of
      them sends stays in order.
-  2. The end is registered with their engine only as long as they wait.
+  2. Each thread has its own crowd of them, which no other touches, and which is
+     registered with its engine only as long as there is anybody in it.
+  3. The end is closed once no crowd is left; or at once, if it is cut.
 
 Not here: what they send (lane.py, mail.py).
 """
 
 import errno
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from computicle.engine.op import Op
-from computicle.engine.shared import SharedWire
+from computicle.engine.op import ClosedError, Op
+from computicle.engine.packets import Packet
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.kernel import Kernel
 from computicle.scheduler.locks import Lock
 
-__all__ = ["Senders", "send_through"]
+__all__ = ["Crowd", "Senders", "send_through"]
 
 
-class _Turns:
-    """The fibers of one thread."""
+class Crowd:
+    """The fibers of one thread that wait for room."""
 
-    def __init__(self, wires: tuple[Any, ...]) -> None:
-        self.wires = wires
-        self.lock = Lock()
+    wires: tuple[Any, ...]
+
+    def __init__(self) -> None:
+        self.turn = Lock()
         self.count = 0
+        self.late: deque[Packet] = deque()  # what was pushed into a lane, and has not gone yet
+        self.pushing = False  # a fiber sees to that
 
 
 class Senders:
-    """Those of all threads of this process: `waiting` has any, by kernel.
+    """The crowds of all threads of this process.
 
     Args:
-        make: the wires at which a thread's fibers wait; given its kernel.
-        is_closed: whether this process has closed the end meanwhile.
+        make: the wires at which a thread's fibers wait, given its kernel.
+        close: closes the end.
     """
 
-    __slots__ = ("_is_closed", "_make", "waiting")
+    __slots__ = ("_close", "_closed", "_make", "waiting")
 
-    def __init__(self, make: Callable[[Kernel], tuple[SharedWire, ...]], is_closed: Callable[[], bool]) -> None:
-        self.waiting: dict[Kernel, _Turns] = {}
+    def __init__(self, make: Callable[[Kernel], tuple[Any, ...]], close: Callable[[], None]) -> None:
         self._make = make
-        self._is_closed = is_closed
+        self._close = close
+        self._closed = False
+        self.waiting: dict[Kernel, Crowd] = {}
 
     @contextmanager
-    def turn(self, me: Fiber) -> Iterator[Any]:
-        """Wait for one's turn, and have it; the wires.
+    def turn(self, me: Fiber) -> Iterator[Crowd]:
+        """Wait for one's turn, and have it.
 
         Raises:
             BrokenPipeError: the end was closed.
         """
-        turns = self.waiting.get(me.kernel)
-        if turns is None:
-            turns = self.waiting[me.kernel] = _Turns(self._make(me.kernel))
-        turns.count += 1
+        crowd = self.join(me.kernel)
         try:
-            with turns.lock:
-                yield turns.wires
-        except OSError:
-            if not self._is_closed():
-                raise
-            raise BrokenPipeError(errno.EPIPE, "it has ended") from None  # and the end was closed for that
+            with crowd.turn:
+                yield crowd
         finally:
-            turns.count -= 1
-            if turns.count == 0:
-                self.waiting.pop(me.kernel, None)
-                for wire in turns.wires:
-                    wire.close()
+            self.leave(me.kernel, crowd)
+
+    def join(self, kernel: Kernel) -> Crowd:
+        """One more in that thread's crowd. Raises as `turn`."""
+        crowd = self.waiting.get(kernel)
+        if crowd is None:
+            crowd = self.waiting[kernel] = Crowd()  # first of all: from now on no other thread closes the end
+            try:
+                crowd.wires = self._make(kernel)
+            except BaseException as error:
+                del self.waiting[kernel]
+                if isinstance(error, ValueError):  # one has, a moment ago
+                    raise BrokenPipeError(errno.EPIPE, "it has ended") from None
+                raise
+        crowd.count += 1
+        return crowd
+
+    def leave(self, kernel: Kernel, crowd: Crowd) -> None:
+        """One less."""
+        crowd.count -= 1
+        if crowd.count == 0:
+            self.waiting.pop(kernel, None)
+            for wire in crowd.wires:
+                wire.close()
+            if self._closed:
+                self.close()
 
     def close(self) -> None:
-        """Whoever waits is told."""
-        for turns in [*self.waiting.values()]:
-            for wire in turns.wires:
+        """Nothing more is sent by this process, but what waits for room already."""
+        self._closed = True
+        if not self.waiting:
+            self._close()
+
+    def cut(self) -> None:
+        """Nothing more is sent by this process, and who waits for room is told. If no other thread uses it."""
+        for crowd in [*self.waiting.values()]:
+            for wire in crowd.wires:
                 wire.close()
+        self._close()
 
 
 def send_through(me: Fiber, op: Op, attempt: Callable[[Any], Any], what: Any) -> None:
-    """Send it by the attempt of a wire whose turn it is. Waits while there is no room."""
-    if not attempt(what):  # which also forgets an edge that came while nobody waited
-        me.kernel.finish_op(me, op, attempt, what)
+    """Send it by the attempt of a wire, if it is one's turn. Waits while there is no room. Raises as Senders' `turn`."""
+    try:
+        if not attempt(what):  # which also forgets an edge that came while nobody waited
+            me.kernel.finish_op(me, op, attempt, what)
+    except ClosedError:
+        raise BrokenPipeError(errno.EPIPE, "it has ended") from None  # and the end was cut for that

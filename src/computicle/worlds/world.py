@@ -7,6 +7,8 @@ Rules:
      cancels its fibers. It does not wait longer than its grace for one thing
      to get on.
   3. What it has come to is told as the very last thing.
+  4. A child that the program has forked, and that gets to the program's end, ends
+     there: this life, its hooks and what is told of it are its parent's.
 
 Not here: requests of others (requests.py), the process around it (birth.py).
 """
@@ -26,7 +28,7 @@ from computicle.engine.packets import Packet, PacketSocket, packet_buffer, recei
 from computicle.engine.pipes import PipeEnd
 from computicle.scheduler.attendants import Attendant, attend, attendants_of
 from computicle.scheduler.carrier import here
-from computicle.scheduler.ends import close_flow
+from computicle.scheduler.ends import close_flow, exit_status
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.flows import RunScope, adopt, run_main
 from computicle.scheduler.idleness import await_idle
@@ -43,8 +45,9 @@ from computicle.worlds.home import HEAD, STAYS, Home
 from computicle.worlds.launcher import launcher
 from computicle.worlds.mail import MailEnds
 from computicle.worlds.mailbox import Mailbox
-from computicle.worlds.orders import alive, ending
+from computicle.worlds.orders import TRY_OUT, alive, ending
 from computicle.worlds.prefixed import Prefixed
+from computicle.worlds.preload import try_out
 
 __all__ = ["Life", "live"]
 
@@ -66,6 +69,7 @@ class Life:
     def __init__(self, home: Home, settings: dict[str, Any]) -> None:
         handle = settings["handle"]
         self.home = home
+        self._process = os.getpid()
         self.name: str = handle.name
         self.guests = Guests()
         self._own = Scope()  # of the program's fibers
@@ -90,6 +94,8 @@ class Life:
                 self.notice_hooks()
                 if program is not None:
                     value = program.run(self._namespace, self.notice_hooks)
+                    if self._is_fork():
+                        return value
                     self.notice_hooks()
                     mailbox.has_handled(here().fiber)
                 if self._stays():
@@ -99,12 +105,15 @@ class Life:
                     self._wait_for_quit()
         finally:
             try:
-                if callable(on_exit := self._namespace.get("on_exit")):
+                if callable(on_exit := self._namespace.get("on_exit")) and not self._is_fork():
                     on_exit()
             finally:
                 if self._failure is not None:
                     raise self._failure  # what came after it is its context
         return value
+
+    def _is_fork(self) -> bool:
+        return os.getpid() != self._process
 
     def _stays(self) -> bool:
         return self._stay or callable(self._namespace.get("on_message"))
@@ -223,28 +232,50 @@ def live(link_end: int) -> int:
     _call_process("computicle next")
     adopt()  # ahead of what it needs not wait for
     birth = _next_packet(link)
+    if birth.data[:1] == TRY_OUT:
+        send_waiting(link, Packet(ending(try_out(birth.data)), ()))
+        return 0
     pipe_end, beside_end, lane_end, out, err = birth.descriptors
     for given, standard in ((out, 1), (err, 2)):
         os.dup2(given, standard)
         os.close(given)
     mail, lane = MailEnds(PipeEnd(pipe_end), PacketSocket(beside_end)), PacketSocket(lane_end)
     settings = _unpacked(_next_packet(lane))
-    name = settings["handle"].name
-    failed = False
+    process = os.getpid()
+    value: Any = None
+    error: BaseException | None = None
     try:
         _settle_in(settings)
         program, found = _unpacked(_next_packet(lane))
-        outcome = pack(run_main(_main, (settings, program, found, lane, mail), {}))
-    except SystemExit as error:
-        failed = error.code not in (None, 0)
-        outcome = carry_error(error, name) if failed else pack(None)
-    except BaseException as error:
-        failed = True
-        outcome = carry_error(error, name)
+        value = run_main(_main, (settings, program, found, lane, mail), {})
+    except BaseException as raised:
+        error = raised
+    if os.getpid() != process:
+        return _end_fork(error)
+    failed, outcome = _outcome(value, error, settings["handle"].name)
     close_flow()
     _wind_up()
     send_waiting(link, Packet(ending(bytes((failed,)) + outcome.data), outcome.descriptors))
     return int(failed)
+
+
+def _outcome(value: Any, error: BaseException | None, name: str) -> tuple[bool, Parcel]:
+    """What it has come to: whether it has failed, and with what."""
+    try:
+        if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
+            return False, pack(value)
+    except BaseException as problem:
+        error = problem
+    return True, carry_error(error, name)
+
+
+def _end_fork(error: BaseException | None) -> int:
+    """Rule 4; the exit status."""
+    if error is not None and not isinstance(error, SystemExit):
+        sys.excepthook(type(error), error, error.__traceback__)
+    status = exit_status(error)
+    _flush()
+    return status
 
 
 def _main(settings: dict[str, Any], program: Any, found: dict[str, Any], lane: PacketSocket, mail: MailEnds) -> Any:
@@ -316,6 +347,10 @@ def _wind_up() -> None:
             finish()
         except BaseException as error:
             log_error(error, "at the end of a computicle")
+    _flush()
+
+
+def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
             if isinstance(stream, Prefixed):

@@ -11,14 +11,16 @@ Rules:
      whatever cause, it kills all computicles and ends.
   2. A computicle that has ended takes along those it has made, and what is left of its
      process group.
-  3. It runs no code of the program's but the modules it was told to preload.
-     One that starts a thread is refused, since after a fork it would be missing.
+  3. It runs no code of the program's but the modules it was told to preload, and
+     those only once a child has tried them. Meanwhile nobody else waits: those
+     that need none of them are started, and while it imports them itself, it
+     goes on to kill, to reap and to tell.
   4. The next one is forked ahead, so that whoever starts one need not wait for
      the fork, nor for what each does first.
   5. Should the zygote die, the system kills the computicles (PR_SET_PDEATHSIG).
 
 Not here: what a forked child does (birth.py), who starts this (launcher.py), what
-is said over the links (orders.py).
+is said over the links (orders.py), when what is imported (preload.py).
 
 Sources: pidfd_open(2), prctl(2), waitid(2).
 """
@@ -30,10 +32,8 @@ import pickle
 import resource
 import select
 import signal
-import sys
 import time
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
 
 from computicle.engine.packets import (
     DescriptorsLost,
@@ -46,27 +46,20 @@ from computicle.engine.packets import (
 )
 from computicle.engine.pollers import TIMEOUT_S_MAX
 from computicle.worlds.obituary import write_end
-from computicle.worlds.preload import preload as import_ahead
+from computicle.worlds.orders import BE_BORN, Birth, Start
+from computicle.worlds.preload import Preloads
 
-__all__ = ["Birth", "Zygote"]
+__all__ = ["World", "Zygote"]
 
 
 BREATH_S = 0.002  # from a start to forking the next one ahead: first let those run whom the start concerns
-
-
-class Birth(NamedTuple):
-    """What the zygote's child finds."""
-
-    link: int  # to the zygote: over it comes the rest
-    limit: tuple[int, int]  # of descriptors
 
 
 class World:
     """One computicle, seen from its parent."""
 
     uid: bytes
-    owner: bytes  # who has made it
-    obituary: PacketSocket
+    start: Start
 
     def __init__(self, pid: int, watch: int, link: PacketSocket) -> None:
         self.pid = pid
@@ -91,7 +84,8 @@ class Zygote:
         self._soft, self._hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._blank: World | None = None  # the next one: forked already, and waiting to be told what it is
         self._started = False  # one was started just now, so the next one is to be forked
-        self._ended = False
+        self._preloads = Preloads(self)
+        self.ended = False
 
     def serve(self) -> Birth | None:
         """Until the program ends: None. In each computicle that is forked, this returns what it is given."""
@@ -99,29 +93,34 @@ class Zygote:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where it is ignored, children leave no word how they ended
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        self._freeze()
+        self.freeze()
         self._listen(self._root.fileno(), lambda: self._hear(self._root, None))
         self._listen(self._watch, self._end)
-        while True:
+        while not self.ended:
             events = self._events.poll(self._until_deadline())
-            for descriptor, _mask in events:
-                handler = self._handlers.get(descriptor)
-                birth = None if handler is None else handler()
-                if birth is not None:
-                    return birth
-                if self._is_over():
-                    return None
-            self._kill_late()
-            if self._started and not events:
+            birth = self._take_in(events)
+            if birth is None and self._started and not events:
                 self._started = False
                 if self._blank is None:
                     with contextlib.suppress(OSError):  # whoever needs one will be told
                         birth = self._fork_blank()
-                        if birth is not None:
-                            return birth
+            if birth is not None:
+                return birth
+        return None
 
-    def _is_over(self) -> bool:
-        return self._ended
+    def look(self) -> None:
+        """See to all that has happened, in the middle of an import: nobody is started meanwhile."""
+        birth = self._take_in(self._events.poll(0))
+        assert birth is None
+
+    def _take_in(self, events: Sequence[tuple[int, int]]) -> Birth | None:
+        for descriptor, _mask in events:
+            handler = self._handlers.get(descriptor)
+            birth = None if handler is None else handler()
+            if birth is not None or self.ended:
+                return birth
+        self._kill_late()
+        return None
 
     # Requests.
 
@@ -150,12 +149,16 @@ class Zygote:
     def _obey(self, packet: Packet, world: World | None) -> Birth | None:
         kind, body = packet.data[:1], packet.data[1:]
         if kind == b"S":
-            uid, preload = pickle.loads(body)  # noqa: S301  # from our own program
-            return self._start(uid, preload, b"" if world is None else world.uid, packet.descriptors)
+            uid, modules = pickle.loads(body)  # noqa: S301  # from our own program
+            *given, obituary = packet.descriptors
+            start = Start(uid, modules, b"" if world is None else world.uid, given, PacketSocket(obituary))
+            return self._preloads.wait(start) if self._preloads.concern(start) else self.begin(start)
         if kind == b"K":
             uid, why = pickle.loads(body)  # noqa: S301
             if uid in self._worlds:
-                self._kill(self._worlds[uid], why)
+                self.kill(self._worlds[uid], why)
+            else:
+                self._preloads.give_up(lambda start: start.uid == uid)
         elif kind == b"Q":
             uid, grace_s = pickle.loads(body)  # noqa: S301
             quitter = self._worlds.get(uid)
@@ -170,45 +173,40 @@ class Zygote:
 
     # Birth.
 
-    def _start(self, uid: bytes, preload: tuple[str, ...], owner: bytes, descriptors: Any) -> Birth | None:
-        *given, obituary_end = descriptors
-        obituary = PacketSocket(obituary_end)
+    def begin(self, start: Start) -> Birth | None:
+        """Have it live."""
         try:
-            if any(module not in sys.modules for module in preload):
-                self._drop_blank()
-                import_ahead(preload)
-                self._freeze()
-            if self._blank is None:
-                birth = self._fork_blank()
-                if birth is not None:
-                    return birth
-            self._use_blank(uid, owner, obituary, given)
-        except Exception as error:  # whoever has asked is told, and nobody else is concerned
-            if not isinstance(error, (OSError, ImportError)):
-                error = RuntimeError(f"the zygote failed: {error!r}")
-            self._tell(obituary, pickle.dumps(error), ())
-            obituary.close()
-        for descriptor in given:
-            os.close(descriptor)
+            world = self.use_blank(start.uid, start, BE_BORN, start.given)
+        except Exception as error:
+            start.refuse(error)
+            return None
+        if isinstance(world, Birth):
+            return world
+        start.tell(pickle.dumps(world.pid))
+        start.close_given()
         self._started = True
         return None
 
-    def _use_blank(self, uid: bytes, owner: bytes, obituary: PacketSocket, given: Any) -> None:
+    def use_blank(self, uid: bytes, start: Start, what: bytes, given: Sequence[int]) -> Birth | World:
+        """Tell one what it is, forked already or now."""
+        if self._blank is None:
+            birth = self._fork_blank()
+            if birth is not None:
+                return birth
         world, self._blank = self._blank, None
         assert world is not None
         world.uid = uid
-        world.owner = owner
-        world.obituary = obituary
+        world.start = start
         try:
-            send_packet(world.link, b"B", given)
+            send_packet(world.link, what, given)
         except BrokenPipeError:
             pass  # it has died meanwhile: that will be told
         except OSError:
             self._blank = world
-            self._drop_blank()
+            self.drop_blank()
             raise
         self._worlds[uid] = world
-        self._tell(obituary, pickle.dumps(world.pid), ())
+        return world
 
     def _fork_blank(self) -> Birth | None:
         """Have a child at hand that only has to be told what it is."""
@@ -236,7 +234,7 @@ class Zygote:
         self._listen(watch, lambda: self._bury(world))
         return None
 
-    def _drop_blank(self) -> None:
+    def drop_blank(self) -> None:
         """It is of no use any more: it lacks what has been imported since."""
         blank, self._blank = self._blank, None
         if blank is not None:
@@ -244,7 +242,7 @@ class Zygote:
             os.waitpid(blank.pid, 0)
             self._forget(blank)
 
-    def _freeze(self) -> None:
+    def freeze(self) -> None:
         """What is here is here to stay: computicles' collectors need not look at it, nor copy its pages."""
         gc.collect()
         gc.freeze()
@@ -252,7 +250,8 @@ class Zygote:
 
     # Death.
 
-    def _kill(self, world: World, why: str) -> None:
+    def kill(self, world: World, why: str) -> None:
+        """Kill it, because of `why`."""
         if not world.why:
             world.why = why
         with contextlib.suppress(ProcessLookupError):
@@ -276,15 +275,18 @@ class Zygote:
             self._blank = None
             return None
         del self._worlds[world.uid]
+        if world is self._preloads.trial:
+            return self._preloads.judge()
         for other in [*self._worlds.values()]:
-            if other.owner == world.uid:
-                self._kill(other, "was ended with the computicle that had made it")
+            if other.start.owner == world.uid:
+                self.kill(other, "was ended with the computicle that had made it")
+        self._preloads.give_up(lambda start: start.owner == world.uid)
         outcome = world.outcome or Packet(b"", ())
         why = "" if outcome.data else world.why
-        self._tell(world.obituary, write_end(status, why, outcome.data or None), outcome.descriptors)
+        world.start.tell(write_end(status, why, outcome.data or None), outcome.descriptors)
         for descriptor in outcome.descriptors:
             os.close(descriptor)
-        world.obituary.close()
+        world.start.obituary.close()
         return None
 
     def _forget(self, world: World) -> None:
@@ -300,7 +302,7 @@ class Zygote:
         for world in self._worlds.values():
             if world.deadline is not None and world.deadline <= now:
                 world.deadline = None
-                self._kill(world, f"was killed: it did not quit within its grace of {world.grace_s:g} s")
+                self.kill(world, f"was killed: it did not quit within its grace of {world.grace_s:g} s")
 
     def _until_deadline(self) -> float | None:
         deadlines = [world.deadline for world in self._worlds.values() if world.deadline is not None]
@@ -311,7 +313,7 @@ class Zygote:
 
     def _end(self) -> None:
         """The program has ended: so does everything."""
-        self._ended = True
+        self.ended = True
         if self._blank is not None:
             self._worlds[b""] = self._blank
         for world in self._worlds.values():
@@ -327,7 +329,3 @@ class Zygote:
     def _listen(self, descriptor: int, handler: Callable[[], Birth | None]) -> None:
         self._handlers[descriptor] = handler
         self._events.register(descriptor, select.EPOLLIN)
-
-    def _tell(self, obituary: PacketSocket, data: bytes, descriptors: Any) -> None:
-        with contextlib.suppress(OSError):  # nobody is left who would read it
-            send_packet(obituary, data, descriptors)
