@@ -17,6 +17,7 @@ Sources: prctl(2), setpgid(2), close_range(2).
 import atexit
 import ctypes
 import gc
+import io
 import os
 import resource
 import signal
@@ -60,6 +61,9 @@ def begin_zygote(root: int, watch: int, hooks: list[dict[str, Callable[[], None]
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass  # one that was closed: nothing of ours may get its number
     os.close(descriptor)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True, write_through=False)  # whole lines: others write there, too
     _rehearse()
     move_together(_rehearse)
     for _ in range(REHEARSALS):

@@ -145,6 +145,7 @@ def _start(
             launcher.ask(starting(uid, preload), theirs)
             given.close()  # now: if the zygote dies with them, what it was to write to ends
             with suppress(BrokenPipeError):  # it has ended already: whoever waits for it is told
+                settings["env"] = launcher.told(settings["env"])
                 handle._lane.send(b"", pack(settings))
                 unsent.pop_all()
                 handle._lane.send(b"", program)

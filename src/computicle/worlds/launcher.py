@@ -47,6 +47,7 @@ class Launcher:
         self._lock = threading.Lock()
         self._lane: Lane | None = None
         self._process: subprocess.Popen[bytes] | None = None  # in the main program
+        self._environ: dict[str, str] | None = None  # the zygote's, and so what each computicle finds; if it is known
 
     def ask(self, request: bytes, descriptors: Sequence[int] = ()) -> None:
         """Ask the zygote for something, and start it if need be. Waits only if it has much to do.
@@ -60,6 +61,10 @@ class Launcher:
         except BrokenPipeError:
             self._forget(way)
             self._way().send(request, Parcel(b"", tuple(descriptors)))
+
+    def told(self, environ: dict[str, str]) -> dict[str, str] | None:
+        """What a computicle has to be told to have this environment: nothing, if it finds the very same."""
+        return None if environ == self._environ else environ
 
     def tell(self, request: bytes) -> None:
         """Ask for something that needs no answer, of a zygote that may have died. Never waits."""
@@ -103,6 +108,7 @@ class Launcher:
             "-c",
             PROGRAM.format(absolute_paths(), theirs.fileno(), watch),
         ]
+        self._environ = dict(os.environ)
         try:
             self._process = subprocess.Popen(  # noqa: S603
                 command, stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(), watch), process_group=0

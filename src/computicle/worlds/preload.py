@@ -167,13 +167,16 @@ def try_out(order: bytes) -> bytes:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """For thread pools that start when they are imported, and read then how large they are to be."""
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    """For thread pools that start when they are imported, and read then how large they are to be.
+
+    Whatever else a module does to the environment is undone as well: it is no program's.
+    """
+    before = dict(os.environ)
     for name in ONE_THREAD:
         os.environ.setdefault(name, "1")
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
+        if before != dict(os.environ):
+            os.environ.clear()
+            os.environ.update(before)

@@ -15,7 +15,6 @@ Not here: requests of others (requests.py), the process around it (birth.py).
 
 import atexit
 import contextlib
-import io
 import os
 import select
 import sys
@@ -322,7 +321,7 @@ def _call_process(name: str) -> None:
 def _settle_in(settings: dict[str, Any]) -> None:
     _call_process(settings["handle"].name)
     env = settings["env"]
-    if env != dict(os.environ):
+    if env is not None:
         for name in [*os.environ]:
             if name not in env:
                 del os.environ[name]
@@ -332,12 +331,9 @@ def _settle_in(settings: dict[str, Any]) -> None:
     sys.argv[:] = settings["argv"]
     main = ModuleType("__main__")
     sys.modules["__main__"] = main
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(line_buffering=True, write_through=False)  # whole lines: others write there, too
-        if settings["prefix"]:
-            setattr(sys, name, Prefixed(stream, settings["handle"].name))
+    if settings["prefix"]:
+        for name in ("stdout", "stderr"):
+            setattr(sys, name, Prefixed(getattr(sys, name), settings["handle"].name))
 
 
 def _wind_up() -> None:
