@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from computicle import *
+from tests.worlds.conftest import await_gone
 
 
 def serve_pids() -> None:
@@ -178,8 +179,7 @@ def test_a_tree_of_supervisors() -> None:
             kill(supervisor, "outer")
             third = receive()
             assert len({first, second, third}) == 3
-            with pytest.raises(ProcessLookupError):
-                os.kill(second, 0)
+            await_gone(lambda: os.path.exists(f"/proc/{second}"))  # one after the other they end, down the old tree
 
     run(main)
 
