@@ -21,7 +21,7 @@ import os, signal, sys, threading
 from computicle import *
 
 def say(*words):
-    print(*words, flush=True)
+    print(" ".join(map(str, words)) + "\\n", end="", flush=True)  # in one piece: others may write there, too
 
 """
 

@@ -54,3 +54,9 @@ def parked_sender(computicle: Computicle, messages: int) -> Fiber:
     sender = spawn(send)
     wait_for(lambda: "room for" in (sender.waits_for or ""))
     return sender
+
+
+def state_of(task: str) -> str:
+    """What a process or thread does now, in one letter."""
+    with open(f"/proc/{task}/stat") as stat:
+        return stat.read().rpartition(")")[2].split()[0]

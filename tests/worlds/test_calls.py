@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from computicle import *
-from tests.worlds.helpers import claim_end, linger
+from tests.worlds.conftest import descriptors
+from tests.worlds.helpers import claim_end, linger, state_of
 
 
 def test_many_calls_are_in_flight_at_once_each_a_fiber_there() -> None:
@@ -179,6 +180,38 @@ def test_a_caller_cancelled_at_once() -> None:
         assert computicle.call(abs, -1) == 1
         computicle.quit()
         computicle.wait(timeout=1)
+
+    run(main)
+
+
+def test_an_answer_that_nobody_waits_for_any_more_leaves_nothing_behind() -> None:
+    def main() -> None:
+        with Computicle() as computicle:
+            assert computicle.call(abs, -1) == 1
+            before = len(descriptors())
+            reply = computicle.exec(bytearray, 100_000)  # which brings a descriptor
+            stopping = computicle.exec(os.kill, computicle.pid, signal.SIGSTOP)
+            while state_of(str(computicle.pid)) != "T":  # it has answered, and that has not been looked at
+                os.sched_yield()
+            reply.cancel()
+            os.kill(computicle.pid, signal.SIGCONT)
+            stopping.result()
+            assert len(descriptors()) == before
+
+    run(main)
+
+
+def test_those_who_have_asked_and_ended_are_forgotten() -> None:
+    def ask(service: Computicle) -> None:
+        service.call(abs, -1)
+
+    def main() -> None:
+        with Computicle() as service:
+            counts = []
+            for _ in range(6):
+                Computicle(ask, service).wait()
+                counts.append(service.call(lambda: len(os.listdir("/proc/self/fd"))))
+            assert len(set(counts[1:])) == 1
 
     run(main)
 

@@ -1,6 +1,7 @@
 """When a computicle ends, and what it comes to."""
 
 import pathlib
+import pickle
 import threading
 from typing import Any
 
@@ -164,6 +165,21 @@ def test_the_error_of_a_fiber_ends_it() -> None:
     with pytest.raises(ExceptionGroup) as caught:
         run(lambda: Computicle(body).wait())
     assert caught.group_contains(LookupError, match="from a fiber")
+
+
+def test_a_big_value_is_each_waiters_own() -> None:
+    def change(computicle: Computicle) -> int:
+        block = computicle.wait()
+        block[0] += 1
+        return block[0]  # type: ignore[no-any-return]
+
+    def main() -> None:
+        ending = Computicle(lambda: (receive(), pickle.PickleBuffer(bytearray(100_000)))[1])
+        watchers = [Computicle(change, ending) for _ in range(2)]
+        ending.post("go")
+        assert [watcher.wait() for watcher in watchers] == [1, 1]
+
+    run(main)
 
 
 def test_waiting_for_oneself_is_refused() -> None:

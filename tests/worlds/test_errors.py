@@ -269,6 +269,8 @@ def test_an_uncaught_one_is_shown_with_the_lines_of_both_sides() -> None:
     assert said.status == 1
     there, here = said.errors.split("The above exception was the direct cause of the following exception:")
     assert "File \"<computicle there>\", line 2, in inner\n    return {}['no such key']" in there
+    assert "world.py" not in there  # only the program's own lines
+    assert "program.py" not in there
     assert ", in outer\n" in here
     assert here.rstrip().endswith("KeyError: 'no such key'")
 

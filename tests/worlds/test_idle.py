@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from computicle import *
-from computicle.worlds.world import IDLE_TIMEOUT_S
+from computicle.worlds.life import IDLE_TIMEOUT_S
+from tests.worlds.helpers import state_of
 
 
 @contextmanager
@@ -47,13 +48,6 @@ def test_a_death_is_noticed_without_looking_for_it() -> None:
     run(main)
 
 
-def await_sleep(pid: int) -> None:
-    while True:
-        with open(f"/proc/{pid}/stat") as stat:
-            if stat.read().rpartition(")")[2].split()[0] == "S":
-                return
-
-
 @pytest.mark.parametrize("waiting", ["code", "message", "select", "on_message"])
 def test_one_without_on_idle_sleeps_until_something_comes(waiting: str) -> None:
     def work(maker: Computicle) -> None:
@@ -79,7 +73,8 @@ def test_one_without_on_idle_sleeps_until_something_comes(waiting: str) -> None:
         computicle = Computicle(work, self_(), globals={"came": False, **hook})
         for _ in range(3):
             assert receive() == "waits"
-            await_sleep(computicle.pid)
+            while state_of(str(computicle.pid)) != "S":
+                os.sched_yield()
             if waiting == "code":
                 computicle["came"] = True
             else:
@@ -90,22 +85,29 @@ def test_one_without_on_idle_sleeps_until_something_comes(waiting: str) -> None:
 
 
 def test_idle_is_not_who_has_something_to_do() -> None:
-    def work() -> tuple[int, int]:
+    seconds = 0.005
+
+    def work() -> tuple[int, int, float]:
         before = len(idle)  # type: ignore[name-defined]  # noqa: F821
-        until = time.monotonic() + 10 * idle_timeout  # type: ignore[name-defined]  # noqa: F821
+        until = time.monotonic() + 5 * seconds
         while time.monotonic() < until:
             yield_()
-        return before, len(idle)  # type: ignore[name-defined]  # noqa: F821
+        return before, len(idle), time.monotonic()  # type: ignore[name-defined]  # noqa: F821
 
     def main() -> None:
         me = self_()
-        computicle = Computicle(stay=True, globals={"idle": []}, idle_timeout=0.001)
-        computicle["on_idle"] = lambda count: (idle.append(count), me.post(count))  # type: ignore[name-defined, func-returns-value]  # noqa: F821
-        assert receive() == 1
-        before, after = computicle.call(work)
+
+        def on_idle(count: int) -> None:
+            idle.append(count)  # type: ignore[name-defined]  # noqa: F821
+            me.post((count, time.monotonic()))
+
+        computicle = Computicle(stay=True, globals={"idle": []}, on_idle=on_idle, idle_timeout=seconds)
+        assert receive()[0] == 1
+        before, after, worked_until = computicle.call(work)
         assert before == after
-        while receive() <= after:  # and then it is again
+        while (news := receive())[0] <= after:
             pass
+        assert news[1] - worked_until >= seconds  # it has begun anew
 
     run(main)
 

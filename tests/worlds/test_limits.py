@@ -19,11 +19,12 @@ def test_a_maker_with_a_small_soft_limit() -> None:
     program = """
         resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
         def main():
+            say(*Computicle(resource.getrlimit, resource.RLIMIT_NOFILE).wait()[:1])
             computicles = [Computicle() for _ in range(40)]
             say(sum(c.call(abs, -1) for c in computicles))
         run(main)
     """
-    assert said_by(program) == ["40"]
+    assert said_by(program) == ["64", "40"]
 
 
 def test_a_maker_with_a_small_hard_limit() -> None:

@@ -1,6 +1,7 @@
 """Mail: a pipe for what is small, a socket beside it for the rest, and one order for both."""
 
 import os
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -42,6 +43,10 @@ class Way:
     def receive(self, timeout: float | None = None) -> Any:
         return self.mailbox.receive(here().fiber, timeout)
 
+    @property
+    def shut(self) -> bool:
+        return self.receiving.pipe.number < 0
+
     def fill(self) -> int:
         """Leave no room in the pipe; how many messages that took."""
         count = 0
@@ -52,6 +57,9 @@ class Way:
         return count
 
     def close(self) -> None:
+        if not self.shut:
+            self.mailbox.shut()
+            yield_()  # so whoever read for those in line has ended
         self.mail.close()
         self.mailbox.close()
 
@@ -199,5 +207,59 @@ def test_shut_tells_who_waits_for_room() -> None:
         way.mailbox.shut()
         gather(*(_ended(sender, BrokenPipeError) for sender in senders))
         assert [way.receive() for _ in range(full)] == ["x" * 1000] * full
+
+    run_with(body)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_walk(seed: int) -> None:
+    """Whatever is posted, put, received, given up and shut in whatever order: all arrives once, in order."""
+    luck = random.Random(seed)
+
+    def body(way: Way) -> None:
+        sent: list[int] = []
+        got: list[int] = []
+        senders = [way.mail, way.another()]
+        posting: list[Fiber] = []
+        receiving: list[Fiber] = []
+
+        def post(mail: Mail, number: int) -> None:
+            filling = luck.choice(["", "x" * 3000, ["x" * 5000], b"\xff" * 70_000])
+            try:
+                way.post((number, filling), mail)
+            except BrokenPipeError:
+                sent.remove(number)
+
+        def receive() -> None:
+            while True:
+                got.append(way.receive()[0])
+                way.mailbox.check()
+
+        for number in range(luck.randrange(5, 80)):
+            step = luck.random()
+            if step < 0.6:
+                sent.append(number)
+                posting.append(spawn(post, luck.choice(senders), number))
+            elif step < 0.8:
+                receiving.append(spawn(receive))
+            elif step < 0.9 and receiving:
+                receiving.pop(luck.randrange(len(receiving))).cancel()
+            else:
+                yield_()
+            if luck.random() < 0.3:
+                yield_()
+            way.mailbox.check()
+        receiving.append(spawn(receive))
+        if luck.random() < 0.5:
+            way.mailbox.shut()
+        for fiber in posting:
+            fiber.join()
+        wait_for(lambda: len(got) == len(sent), timeout=30, every=0.001)
+        way.mailbox.check()
+        assert sorted(got) == sent
+        for fiber in receiving:
+            fiber.cancel()
+        for mail in senders[1:]:
+            mail.close()
 
     run_with(body)

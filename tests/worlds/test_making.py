@@ -25,6 +25,7 @@ def test_environment_and_folder(tmp_path: pathlib.Path, monkeypatch: pytest.Monk
     def main() -> None:
         assert Computicle(look).wait() == ("inherited", None, os.getcwd())
         assert Computicle(look, env={"OTHER": "x"}).wait()[:2] == (None, "x")
+        assert Computicle(lambda: dict(os.environ), env={"OTHER": "x"}).wait() == {"OTHER": "x"}
         assert Computicle(look, cwd=tmp_path).wait()[2] == str(tmp_path)
         monkeypatch.chdir(tmp_path)
         os.environ["MINE"] = "changed"
@@ -131,6 +132,10 @@ def test_it_has_no_descriptors_but_its_own() -> None:
             computicle.quit()
 
     run(main)
+
+
+def test_its_collector_works_as_anywhere() -> None:
+    assert run(lambda: Computicle("import gc\ngc.isenabled()").wait()) is True
 
 
 def test_random_numbers_differ() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from computicle import *
-from tests.worlds.helpers import parked_sender
+from tests.worlds.helpers import parked_sender, state_of
 
 
 def echo() -> None:
@@ -254,6 +254,23 @@ def test_posting_from_helper_threads_and_plain_threads() -> None:
         return seen
 
     assert set(run(main).values()) == {each}  # type: ignore[union-attr]
+
+
+def test_a_thread_that_posts_to_a_full_mailbox_waits_too() -> None:
+    def main() -> None:
+        me = self_()
+        sender = parked_sender(me, 1000)
+        other = bytes(1001)  # not smaller: that might find room
+        thread = threading.Thread(target=me.post, args=(other,))
+        thread.start()
+        while thread.is_alive() and state_of(f"self/task/{thread.native_id}") != "S":
+            os.sched_yield()
+        assert thread.is_alive()
+        assert sum(receive() == other for _ in range(1001)) == 1
+        sender.join()
+        offload(thread.join)
+
+    run(main)
 
 
 def test_several_fibers_receive_in_the_order_in_which_they_came() -> None:

@@ -246,9 +246,9 @@ def test_daemon_threads_and_helpers_at_the_end_of_a_world() -> None:
             import time
             threading.Thread(target=time.sleep, args=(3600,), daemon=True).start()
             offload(abs, -1)
-            t = threading.Thread(target=lambda: say("a thread waits for none"))
+            t = threading.Thread(target=lambda: say("a thread has ended behind", threading.main_thread().join()))
             t.start()
             return "value"
         say(run(lambda: Computicle(body).wait()))
     """
-    assert sorted(ended(textwrap.dedent(program)).lines) == ["a thread waits for none", "value"]
+    assert sorted(ended(textwrap.dedent(program)).lines) == ["a thread has ended behind None", "value"]

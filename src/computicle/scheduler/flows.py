@@ -106,6 +106,11 @@ class RunScope(Scope):
         raise wish
 
 
+def outermost(me: Fiber) -> "RunScope | BaseScope":
+    """What lasts longest of all that `me` belongs to: the run that is on, or else its thread."""
+    return me.kernel.run_scope or me.kernel.base  # type: ignore[return-value]
+
+
 def running() -> Fiber:
     """The running fiber; in a thread's own flow, its main fiber, made if need be."""
     try:

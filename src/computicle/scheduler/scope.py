@@ -30,6 +30,7 @@ from computicle.scheduler.errors import Cancelled, Deadlock
 from computicle.scheduler.fiber import Fiber, new_fiber
 from computicle.scheduler.hosted import Hosted, host_here
 from computicle.scheduler.log import log_error
+from computicle.scheduler.outside import FromOutside
 from computicle.scheduler.park import being_asked, look_around, park
 from computicle.scheduler.region import Region, is_doomed
 from computicle.scheduler.traces import set_cause
@@ -122,11 +123,8 @@ class Scope(Hosted):
     def _wait_for_attendants(self, me: Fiber) -> None:
         assert self.attendants is not None
         self.attendants.dismiss()
-        me.kernel.engine.waiting += 1
-        try:
+        with FromOutside(me):
             park(me)
-        finally:
-            me.kernel.engine.waiting -= 1
 
     def pass_on_cancellation(self, me: Fiber) -> None:
         """Left after waiting: what was cancelled from outside meanwhile has been cut short, and so is its host."""

@@ -7,7 +7,7 @@ Rules:
      standard error, as they are at that moment; standard input is empty.
   3. What cannot be carried is known before anything is started.
 
-Not here: what one can do with it (handle.py), what goes on in it (world.py).
+Not here: what one can do with it (handle.py), what goes on in it (life.py).
 """
 
 import errno

@@ -16,6 +16,7 @@ Not here: what one can do with it (handle.py).
 import os
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
@@ -24,8 +25,9 @@ from computicle.engine.pipes import PipeEnd
 from computicle.scheduler.carrier import fiber_here
 from computicle.scheduler.errors import FiberCancelled
 from computicle.scheduler.fiber import Fiber
-from computicle.scheduler.flows import running
+from computicle.scheduler.flows import outermost, running
 from computicle.scheduler.kernel import Kernel
+from computicle.scheduler.outside import FromOutside
 from computicle.worlds.codec import ENDS, carry_descriptors, pack, pack_plain, pickle_plain, take_descriptors
 from computicle.worlds.errors import ComputicleDied, bring_error, carried_error
 from computicle.worlds.home import HEAD
@@ -168,17 +170,12 @@ class Contact:
         keeper = self.keepers.get(me.kernel)
         if keeper is None and self.end is not None:
             raise self.gone()
-        return keep_watch(self, me.kernel.run_scope or me.kernel.base) if keeper is None else keeper
+        return keep_watch(self, outermost(me)) if keeper is None else keeper
 
     def _await_end(self, me: Fiber, timeout: float | None) -> None:
         keeper = self.keeper(me)
-        me.kernel.engine.waiting += 1
-        try:
+        with FromOutside(me), suppress(FiberCancelled):
             keeper.fiber.join(timeout)
-        except FiberCancelled:
-            pass
-        finally:
-            me.kernel.engine.waiting -= 1
         if self.end is None:
             raise ComputicleDied(self.name, "goes on, but the run that watched it here has been stopped")
 

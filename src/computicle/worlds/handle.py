@@ -23,7 +23,7 @@ from computicle.engine.packets import PEEK, packet_buffer, packet_pair, receive_
 from computicle.scheduler.arguments import checked_timeout, name_of
 from computicle.scheduler.deadlines import Deadline, Shield
 from computicle.scheduler.fiber import Fiber
-from computicle.scheduler.flows import running
+from computicle.scheduler.flows import outermost, running
 from computicle.scheduler.traces import with_trace
 from computicle.scheduler.word import entering
 from computicle.worlds.codec import Parcel, pack
@@ -280,5 +280,5 @@ def open_mailbox(me: Fiber, home: Home) -> Mailbox:
 
 
 def _own_handle(me: Fiber) -> Any:
-    scope: Any = me.kernel.run_scope or me.kernel.base
-    return None if scope.home is None else scope.home.handle
+    home: Home | None = outermost(me).home
+    return None if home is None else home.handle

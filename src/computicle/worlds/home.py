@@ -17,6 +17,7 @@ Not here: what requests do (requests.py), what handles send (handle.py).
 import os
 import select
 import struct
+from collections import Counter
 from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -26,9 +27,10 @@ from computicle.engine.packets import DescriptorsLost, Packet, PacketSocket, pac
 from computicle.scheduler.attendants import Attendant, attend, attendants_of, await_op
 from computicle.scheduler.carrier import here
 from computicle.scheduler.fiber import Fiber
-from computicle.scheduler.flows import BaseScope, RunScope
+from computicle.scheduler.flows import BaseScope, RunScope, outermost
 from computicle.scheduler.line import Line
 from computicle.scheduler.log import log_error
+from computicle.scheduler.outside import FromOutside
 from computicle.scheduler.park import look_around
 from computicle.worlds.codec import Parcel, unpack
 from computicle.worlds.errors import ComputicleDied, bring_error, carry_error
@@ -72,7 +74,7 @@ class Home:
         self.mailbox: Mailbox | None = None
         self.handle: Contact | None = None  # to itself
         self.hands_over = False  # it has an on_message, which gets all messages
-        self.life: Any = None  # in a computicle: what goes on in it (world.py)
+        self.life: Any = None  # in a computicle: what goes on in it (life.py)
         self.askers: dict[bytes, Lane] = {}  # to those who have asked for something
         self.running: dict[tuple[bytes, int], Fiber] = {}  # requests that take time, by asker and number
         self.replies: dict[int, Reply] = {}  # to come
@@ -113,11 +115,8 @@ class Home:
     def await_room(self, me: Fiber, uid: bytes) -> None:
         """Wait while too many answers of the computicle `uid` are to come."""
         while self._counts.get(uid, 0) >= REPLIES_MAX:
-            me.kernel.engine.waiting += 1
-            try:
+            with FromOutside(me):
                 self._crowded.wait(me)
-            finally:
-                me.kernel.engine.waiting -= 1
 
     def expect(self, what: str, uid: bytes, cancel: Callable[[int], None]) -> tuple[int, Reply]:
         """A number for a request to the computicle `uid`, and its reply to come."""
@@ -257,6 +256,11 @@ class Home:
         if self.handle is not None:
             self.handle.ended(End(None, ComputicleDied(self.handle.name, "has ended its run")))
 
+    def check(self) -> None:
+        """Assert the rules. O(n): for tests."""
+        assert self._counts == Counter(reply.uid for reply in self.replies.values())
+        assert not any(fiber.done for fiber in self.running.values()), "a request is done, and still under way"
+
 
 def _leave_all_behind() -> None:
     for home in [*_homes]:
@@ -283,7 +287,7 @@ class _Pump(Attendant):
 
 def home_of(me: Fiber) -> Home:
     """The home of the run that is on, or of the thread; made if need be."""
-    scope: RunScope | BaseScope = me.kernel.run_scope or me.kernel.base  # type: ignore[assignment]
+    scope = outermost(me)
     if scope.home is None:
         sending, receiving = packet_pair()
         scope.home = Home(scope, os.urandom(8), sending, receiving)

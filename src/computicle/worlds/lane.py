@@ -31,6 +31,7 @@ from computicle.scheduler.attendants import Attendant, attend, attendants_of
 from computicle.scheduler.carrier import fiber_here
 from computicle.scheduler.deadlines import Shield
 from computicle.scheduler.fiber import Fiber
+from computicle.scheduler.flows import outermost
 from computicle.scheduler.log import log_error
 from computicle.scheduler.park import look_around
 from computicle.scheduler.scope import Scope
@@ -141,7 +142,7 @@ class Lane:
             self._senders.leave(me.kernel, crowd)
         else:
             crowd.pushing = True
-            scope = me.kernel.run_scope or me.kernel.base
+            scope = outermost(me)
             attend(scope, Pusher(self, crowd, scope), f"sender of {self._label}")
 
     def _send_in_turn(self, me: Fiber, crowd: Crowd, packet: Packet) -> None:

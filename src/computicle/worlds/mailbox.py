@@ -12,7 +12,7 @@ Rules:
   3. It is drained when it has been shut, nothing is in it, and whoever took a
      message has come back for the next one or has ended.
 
-Not here: on_message (world.py), the way here (mail.py).
+Not here: on_message (life.py), the way here (mail.py).
 """
 
 import os
@@ -29,6 +29,7 @@ from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.inplace import sleep_in_place
 from computicle.scheduler.kernel import Kernel
 from computicle.scheduler.line import Line, Taken
+from computicle.scheduler.outside import FromOutside
 from computicle.scheduler.park import park, wake
 from computicle.scheduler.scope import Scope
 from computicle.scheduler.timeouts import Expiry, park_until
@@ -114,11 +115,8 @@ class Mailbox:
 
     def _stand_in_line(self, me: Fiber, timeout: float | None) -> Any:
         self._feed()
-        me.kernel.engine.waiting += 1
-        try:
+        with FromOutside(me):
             message = self._line.wait(me, timeout)
-        finally:
-            me.kernel.engine.waiting -= 1
         return _readable(message)
 
     def take(self) -> Taken | None:
@@ -310,6 +308,18 @@ class Mailbox:
                 self._keep(some)
         finally:
             self._reader = None
+
+    def check(self) -> None:
+        """Assert the rules. O(n): for tests."""
+        at = self._at
+        while at < len(self._chunk):
+            kind, length = RECORD.unpack_from(self._chunk, at)
+            assert PLAIN <= kind <= BESIDE, f"a record of kind {kind}"
+            at += HEAD + length
+        assert at == len(self._chunk), "a record is cut"
+        assert not self._backlog or not self._line.fibers, "somebody waits for what is there"
+        assert self._reader is None or not self._reader.done, "whoever reads has ended"
+        assert self._taker not in self._takers, "somebody has taken twice"
 
 
 class _Unreadable(NamedTuple):

@@ -8,7 +8,7 @@ Not here: the mailbox (mailbox.py), handles (handle.py).
 from typing import Any
 
 from computicle.scheduler.arguments import checked_timeout
-from computicle.scheduler.flows import running
+from computicle.scheduler.flows import outermost, running
 from computicle.scheduler.word import entering
 from computicle.worlds.computicle import Computicle
 from computicle.worlds.handle import open_mailbox, own_handle
@@ -27,8 +27,7 @@ def receive(timeout: float | None = None) -> Any:
     if timeout is not None:
         timeout = checked_timeout("receive", timeout)
     me = entering()
-    scope: Any = me.kernel.run_scope or me.kernel.base
-    home: Home = scope.home or home_of(me)
+    home: Home = outermost(me).home or home_of(me)
     if home.hands_over:
         home.check_receiving("receive")
     mailbox = home.mailbox

@@ -7,7 +7,7 @@ Rules:
      its value.
   3. Errors show the lines of the source, wherever they are printed.
 
-Not here: who runs it (world.py), who calls it (requests.py).
+Not here: who runs it (life.py), who calls it (requests.py).
 """
 
 import __future__

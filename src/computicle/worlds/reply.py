@@ -17,6 +17,7 @@ from computicle.scheduler.errors import FiberCancelled
 from computicle.scheduler.kernel import Kernel
 from computicle.scheduler.line import Line
 from computicle.scheduler.log import log_error
+from computicle.scheduler.outside import FromOutside
 from computicle.scheduler.park import wake
 from computicle.scheduler.single import Single
 from computicle.scheduler.traces import with_trace
@@ -59,11 +60,8 @@ class Reply(Single):
         me.credit -= 1
         self._kernel.check_thread("this reply belongs to another thread: ask for it there")
         if not self.done:
-            me.kernel.engine.waiting += 1
-            try:
+            with FromOutside(me):
                 self._line.wait(me, timeout)
-            finally:
-                me.kernel.engine.waiting -= 1
         self._asked = True
         if self._error is None:
             return self._value

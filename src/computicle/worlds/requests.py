@@ -6,7 +6,7 @@ Rules:
   2. Globals are read and set at once, in the order in which it is asked.
   3. Whoever has asked may have it cancelled.
 
-Not here: how they come in (home.py), what quitting does (world.py).
+Not here: how they come in (home.py), what quitting does (life.py).
 """
 
 import sys

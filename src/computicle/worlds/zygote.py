@@ -52,7 +52,7 @@ from computicle.worlds.preload import Preloads
 __all__ = ["World", "Zygote"]
 
 
-BREATH_S = 0.002  # from a start to forking the next one ahead: first let those run whom the start concerns
+BREATH_S = 0.0005  # from a start to forking the next one ahead: first let those run whom the start concerns
 
 
 class World:
