@@ -52,6 +52,10 @@ TAG_SIZE = TAG.size
 LEFT_MAX = PLAIN_MAX // TAG_SIZE - 1  # tags in one record, beside the packet's own
 
 
+SHORT_MAX = 64  # bytes
+_PLAIN_HEADS = [RECORD.pack(PLAIN, size) for size in range(SHORT_MAX)]
+
+
 class MailEnds(NamedTuple):
     """A pipe and a socket: the ends of both for one side."""
 
@@ -100,11 +104,14 @@ class Mail:
             BrokenPipeError: nobody will receive it.
         """
         me = fiber_here()
-        if me is not None:  # _entering, written out, as is PipeEnd's `write` (bench/messages.py)
+        if (
+            me is not None
+        ):  # _entering, written out, as is PipeEnd's `write`; and most records are short (bench/oneway.py)
             if me.credit <= 0:
                 look_around(me)
             me.credit -= 1
-        record = RECORD.pack(PLAIN, len(pickled)) + pickled
+        size = len(pickled)
+        record = (_PLAIN_HEADS[size] if size < SHORT_MAX else RECORD.pack(PLAIN, size)) + pickled
         if not self._waiting:
             try:
                 os.write(self.ends.pipe.number, record)
