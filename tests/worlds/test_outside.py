@@ -112,7 +112,8 @@ def test_nothing_has_a_name_that_others_could_find() -> None:
             ours = [line for line in listed("unix") if line[6] in sockets]
             assert len(ours) > 12
             assert not [line for line in ours if len(line) > 7 or line[3] != "00000000"], ours
-            say(*{link for link in links if link.startswith("/") and not link.startswith(("/dev/null", "/memfd:"))} - BEFORE)
+            files = {link for link in links if link.startswith("/") and not link.startswith(("/dev/null", "/memfd:"))}
+            say(*(file for file in files - BEFORE if ".so" not in file))  # libffi keeps itself open
 
         run(lambda: Computicle().quit())
         BEFORE = set(opened(os.getpid()))
