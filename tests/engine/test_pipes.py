@@ -91,6 +91,9 @@ def test_what_comes_between_the_last_read_and_the_closing_is_read() -> None:
         writing.write(b"too late")
 
 
+@pytest.mark.filterwarnings(
+    "ignore:This process:DeprecationWarning"
+)  # of helper threads that other tests have left idle
 def test_whatever_another_process_has_written_is_read_or_it_is_told() -> None:
     for _ in range(30):
         writing, reading = pipe_pair()
