@@ -24,7 +24,6 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from computicle.engine.pollers import Poller
 from computicle.engine.shared import SharedWire
 
 __all__ = [
@@ -198,10 +197,8 @@ class PacketWire(SharedWire):
 
     __slots__ = ("_buffer", "_socket")
 
-    def __init__(
-        self, sock: socket.socket, label: str, forget: Callable[[Any], None], poller: Poller | None = None
-    ) -> None:
-        super().__init__(sock.fileno(), label, forget, poller)
+    def __init__(self, sock: socket.socket, label: str, forget: Callable[[Any], None]) -> None:
+        super().__init__(sock.fileno(), label, forget)
         self._socket = sock
         self._buffer = memoryview(b"")
 

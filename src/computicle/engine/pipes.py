@@ -59,19 +59,20 @@ class PipeEnd:
         return True
 
     def read(self) -> bytes | None:
-        """All that is there; None if there is nothing."""
+        """All that is there; None if there is nothing. Empty: nobody is left who could write."""
         try:
             return os.read(self.number, self.room())
         except BlockingIOError:
             return None
 
     def room(self) -> int:
-        """How many bytes there may be at most."""
+        """How many bytes there may be in the pipe at most."""
         if not self._room:
             self._room = fcntl.fcntl(self.number, fcntl.F_GETPIPE_SZ)
         return self._room
 
     def close(self) -> None:
+        """Twice is once."""
         number, self.number = self.number, -1
         if number >= 0:
             os.close(number)

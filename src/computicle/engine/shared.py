@@ -5,6 +5,9 @@ Rules:
      here (epoll(7), Q&A 6): so it is struck off first.
   2. A sending end is registered for events only while somebody waits for room:
      otherwise each thing the receiver takes would wake all who may send.
+  3. A pipe that is read is registered for levels, and only as long as somebody
+     waits when something comes. So whoever reads need not read until nothing is
+     left to hear of what comes next.
 
 Not here: what goes over it (packets.py, pipes.py), who waits (readiness.py).
 """
@@ -19,7 +22,14 @@ __all__ = ["SharedWire"]
 
 
 class SharedWire:
-    """What the engine knows of such an end. The attempts are its kinds'."""
+    """What the engine knows of such an end. The attempts are its kinds'.
+
+    Args:
+        label: what a fiber that waits here waits for.
+        forget: how the engine is told that it is closed.
+        poller: for rule 3: where it is registered once somebody is about to wait. None: the engine has done that
+            already, for edges.
+    """
 
     __slots__ = (
         "_forget",
@@ -41,7 +51,7 @@ class SharedWire:
         self.registered = poller is None
         self._forget = forget
         self.descriptor = descriptor
-        self.readable = True
+        self.readable = True  # these three are the engine's to set, as on any wire (wire.py)
         self.writable = False  # whoever waits for room has just found none
         self.doubtful = False
         self.closed = False

@@ -23,7 +23,10 @@ __all__ = ["sleep_in_place"]
 
 
 def sleep_in_place(me: "Fiber", wire: "SharedWire") -> bool:
-    """Sleep until something has come. True: most likely something to read, at `wire`. False: something else, or this is no moment."""
+    """Sleep until something has come.
+
+    True: most likely something to read, at `wire`. False: something else, or this is no moment for it.
+    """
     kernel = me.kernel
     if (
         kernel.ready

@@ -45,7 +45,9 @@ IGNORED = {signal.SIGPIPE, signal.SIGXFSZ}  # as any Python begins
 
 REHEARSALS = 10  # CPython settles on how to run a line within eight
 
-_kept: list[Zygote] = []  # in a computicle: its objects hold numbers of descriptors that are others' now
+# In a computicle, put in once, as it is born: dropped, the zygote's objects would close descriptors whose numbers are
+# others' now.
+_kept: list[Zygote] = []
 
 _prctl = ctypes.CDLL(None, use_errno=True).prctl
 
@@ -91,8 +93,11 @@ def _rehearse() -> None:
 
 
 def _be_lively() -> None:
-    """What every computicle does. Done here first, the interpreter has written down what it learns from that, and does not
-    write it into each one's own copy of a page: 0.25 MiB of some 3.5 (bench/footprint.py)."""
+    """What every computicle does.
+
+    Done here first, the interpreter has written down what it learns from that, and does not write it into each one's
+    own copy of a page: 0.25 MiB of some 3 (bench/footprint.py).
+    """
     me = self_()
     me.post(["rehearsal"])
     receive()

@@ -10,13 +10,13 @@ Rules:
      memory that the receiver maps (PEP 574, memfd_create(2)). So does all
      that does not fit into a packet. What has been received is the
      receiver's alone.
-  2. Large messages take up much of a lane's room, so that few of them are on
-     the way at once, for the memory they lie in has no other bound.
+  2. What is large takes up as much room on its way as a full packet, so that few
+     such are on the way at once, for the memory they lie in has no other bound.
   3. What cannot be carried is a TypeError at the sender's, which says which
      part it is.
   4. Handles travel as descriptors: they ask for a place while they are packed.
 
-Not here: how functions are rebuilt (functions.py), lanes (lane.py).
+Not here: how functions are rebuilt (functions.py), the ways to go (mail.py, lane.py).
 """
 
 import io
@@ -41,7 +41,7 @@ LARGE = 1  # the body lies in the first descriptor's memory
 BY_VALUE = 2  # functions or classes of `__main__` are in it
 RAW = 4  # the body is the object: bytes
 
-INLINE_MAX = PACKET_MAX - 4096  # bytes of a body in the packet itself, with room for the lanes' own headers
+INLINE_MAX = PACKET_MAX - 4096  # bytes of a body in the packet itself, with room for what stands before it
 BUFFER_MIN = 16_384  # bytes; smaller buffers are copied into the pickle
 BUFFERS_MAX = 1000  # beside one pickle: as many as one writev(2) takes, less a few
 HEAVY_MIN = 1 << 20  # bytes: from here on a message is made to take up the room of a full packet
@@ -50,7 +50,7 @@ ALIGNMENT = 64  # bytes: buffers begin at multiples, as numpy and vector instruc
 
 PLAIN = frozenset((int, str, float, bool, type(None)))  # neither by value nor with anything beside them
 
-_HEADS = [bytes((flags,)) for flags in range(8)]
+_HEADS = [bytes((flags,)) for flags in range(8)]  # made once: most bodies have one of these before them
 
 _UNTRACKED: Any = {"trackfd": False} if sys.version_info >= (3, 13) else {}  # else each map keeps a descriptor
 
@@ -63,7 +63,8 @@ class _Here(threading.local):
 
 _here = _Here()
 
-# What is being packed and unpacked, by the stack that does it: a __reduce__ may give way in the middle.
+# What is being packed and unpacked, by the stack that does it: a __reduce__ may give way in the middle. Each stack
+# writes its own entry only, in `pack` and `unpack`, and takes it out again.
 _packing: "dict[Carrier, _Outgoing]" = {}
 _unpacking: dict[Carrier, dict[int, int]] = {}
 

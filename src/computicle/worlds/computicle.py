@@ -37,9 +37,9 @@ from computicle.worlds.program import Call, program_of
 
 __all__ = ["GRACE_S", "Computicle"]
 
-GRACE_S = 5.0
+GRACE_S = 5.0  # unless told otherwise
 
-_numbers = itertools.count(1)
+_numbers = itertools.count(1)  # for the names of those that were given none; any thread
 
 
 class Computicle(Handle):
@@ -50,9 +50,12 @@ class Computicle(Handle):
     belongs to the scope it is made in, as a fiber does. A context manager:
     leaving it asks it to quit, and waits for its end.
 
+    To make one waits until the process is there, not until anything runs in it.
+
     Args:
-        target: what it runs: a function, which gets `args` and `kwargs`; source text, which finds `kwargs` as globals; or
-            the path of a .py file, which finds `args` in sys.argv and `kwargs` as globals. Without one it waits for code.
+        target: what it runs: a function, which gets `args` and `kwargs`; source text, which finds `kwargs` as globals;
+            or the path of a .py file, which finds `args` in sys.argv and `kwargs` as globals. Without one it waits for
+            code.
         name: for listings and messages.
         stay: live on until told to quit.
         env: its environment variables; the maker's, if not given.
@@ -64,12 +67,21 @@ class Computicle(Handle):
         on_message: called with each message, one at a time.
         on_idle: called with 1, 2, 3... each time nothing has happened for `idle_timeout` seconds (0.015).
         on_exit: called when it ends.
+        idle_timeout: seconds, for on_idle.
+
+    Attributes:
+        name: as given, or made from the target's.
+        pid: of its process.
 
     Raises:
         OSError: no process can be had.
-        TypeError: the target, or something that goes with it, cannot be carried.
+        TypeError: the target is nothing that could be run, or cannot be carried, or what goes with it cannot; or an
+            option is of the wrong type.
+        ValueError: an option has no possible value.
         FileNotFoundError: there is no such script.
         ImportError: a module to preload cannot be.
+        ComputicleDied: the zygote has died meanwhile.
+        RuntimeError: computicles are not to be had here: this is no Linux, a helper thread, or a simulation.
     """
 
     def __init__(
@@ -159,7 +171,7 @@ def _start(
 
 
 def _await_birth(handle: Computicle, me: Fiber) -> int:
-    """Wait for the zygote to have forked it; its process id."""
+    """Wait for the zygote to have forked it; its process id. Raises why it has not."""
     wire = me.kernel.engine.packets(handle.obituary, f"the birth of computicle {handle.name!r}")
     try:
         packet = wire.receive(0) or me.kernel.finish_op(me, wire.reading, wire.receive, 0)

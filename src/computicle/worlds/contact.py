@@ -1,4 +1,4 @@
-"""Contact: what connects this process with one computicle: its lanes, its obituary, and what is known of it.
+"""Contact: what connects this process with one computicle: mail, lane and obituary, and what is known of it.
 
 Rules:
   1. In one process there is one for a computicle, however often its handle
@@ -41,12 +41,14 @@ from computicle.worlds.requests import QUIT
 
 __all__ = ["Contact"]
 
-_known: "WeakValueDictionary[bytes, Contact]" = WeakValueDictionary()  # of this process, by uid
 NOTICE_S = 0.25  # how long the news of a death may take, once its mailbox is gone
+
+# Of this process, by uid. Written by `_attach`, in any thread, and cleared in a forked child.
+_known: "WeakValueDictionary[bytes, Contact]" = WeakValueDictionary()
 
 
 class Contact:
-    """The ends of a computicle's lanes that this process has, and what it knows of it."""
+    """The ends of the ways to a computicle that this process has, and what it knows of it."""
 
     kind: "ClassVar[type[Contact]]"  # what handles are, whoever has made them (computicle.py)
 
@@ -87,6 +89,7 @@ class Contact:
         Raises:
             ComputicleDied: it has ended, or is quitting.
             TypeError: some part of the message cannot be carried; which one.
+            OSError: it is large, or brings handles, and there are no descriptors or no memory for that.
         """
         if self._refuses:
             self._check_alive()
@@ -102,7 +105,10 @@ class Contact:
             self._raise_gone()
 
     def post_many(self, messages: Iterable[Any]) -> None:
-        """Post several at once, in order: they travel together, which is much faster. Waits as `post` does."""
+        """Post several at once, in order: they travel together, which is much faster.
+
+        All of them are put into its mailbox, or none. Waits and raises as `post` does, and may be used where that may.
+        """
         self._check_alive()
         together = [*messages]
         if together:
@@ -166,7 +172,7 @@ class Contact:
         return ComputicleDied(self.name, "has ended" if self.end.error is None else f"failed: {self.end.error!r}")
 
     def keeper(self, me: Fiber) -> Keeper:
-        """Who watches it for this thread."""
+        """Who watches it for this thread; begun if need be. Never waits. Raises ComputicleDied if it has ended."""
         keeper = self.keepers.get(me.kernel)
         if keeper is None and self.end is not None:
             raise self.gone()

@@ -32,7 +32,8 @@ from computicle.worlds.reply import Reply
 
 __all__ = ["Following", "Slot"]
 
-_slots: "WeakValueDictionary[bytes, Slot]" = WeakValueDictionary()  # of this process, for those who ask from elsewhere
+# Of this process, by key, for those who ask from elsewhere. Each puts itself in, in its supervisor's thread.
+_slots: "WeakValueDictionary[bytes, Slot]" = WeakValueDictionary()
 
 
 class Slot:
@@ -80,7 +81,16 @@ class Slot:
 
 
 class Following:
-    """The handle of a supervised computicle. Its words are those of any handle."""
+    """The handle of a supervised computicle: one after the other, under one name.
+
+    Its words are those of any handle, but for those about an end (quit, wait, monitor, link): for these, ask
+    `present()`. Beside what they wait for anyway, all but `alive` wait while it is being started again, and raise what
+    stands here.
+
+    Raises:
+        ComputicleDied: it will not be started again.
+        RuntimeError: in another thread than the supervisor's, unless it came there in a message.
+    """
 
     def __init__(self, slot: Slot) -> None:
         self.name = slot.name
@@ -92,22 +102,31 @@ class Following:
     # As of any handle.
 
     def post(self, message: Any) -> None:
-        """Put a message into its mailbox. Waits while that is full, or while it is being started again."""
+        """Put a message into its mailbox. Waits while that is full. What was not accepted the next one gets.
+
+        Raises:
+            TypeError: some part of the message cannot be carried; which one.
+        """
         self._with_present(lambda handle: handle.post(message))
 
     def post_many(self, messages: Iterable[Any]) -> None:
-        """Post several at once, in order."""
+        """Post several at once, in order. Waits and raises as `post` does."""
         together = [*messages]
         self._with_present(lambda handle: handle.post_many(together))
 
     def exec(self, source_or_fn: str | Callable[..., Any], /, *args: Any) -> Reply:
-        """Run code there, as a fiber; the Reply."""
+        """Run code there, as a fiber; the Reply. Waits and raises as Computicle's `exec`."""
         return self._with_present(lambda handle: handle.exec(source_or_fn, *args))  # type: ignore[no-any-return]
 
     def call(
         self, fn_or_name: str | Callable[..., Any], /, *args: Any, timeout: float | None = None, **kwargs: Any
     ) -> Any:
-        """Call a function there; its value. Raises ComputicleDied if it dies meanwhile: it may have been called."""
+        """Call a function there; its value. Waits and raises as Computicle's `call`.
+
+        Raises:
+            ComputicleDied: it died meanwhile. The function may have been called.
+            TimeoutError: after `timeout` seconds. Waiting for the next start counts.
+        """
         timeout = checked_timeout("call", timeout)
         if timeout is None:
             return self.present().call(fn_or_name, *args, **kwargs)
@@ -115,28 +134,30 @@ class Following:
             return self.present().call(fn_or_name, *args, **kwargs)
 
     def __getitem__(self, name: str) -> Any:
+        """One of its globals. Waits and raises as a Computicle's."""
         return self._with_present(lambda handle: handle[name])
 
     def __setitem__(self, name: str, value: Any) -> None:
+        """Set one of its globals, which those started later do not have. Waits and raises as a Computicle's."""
         self._with_present(lambda handle: handle.__setitem__(name, value))
 
     def kill(self) -> None:
-        """Kill the present one: it will be started again. Waits while it is being started again already."""
+        """Kill the present one: it will be started again, unless its Spec says never."""
         self.present().kill()
 
     @property
     def alive(self) -> bool:
-        """True if there is one now. In another computicle than the supervisor's, as far as is known there."""
+        """True if there is one now; in another computicle than the supervisor's, as far as is known. Never waits."""
         handle = self._slot.computicle if self._slot is not None else self._present
         return handle is not None and handle.alive
 
     @property
     def pid(self) -> int:
-        """The process of the present one. Waits while it is being started again."""
+        """The process of the present one."""
         return self.present().pid
 
     def present(self) -> Handle:
-        """The handle of the present one itself. Waits while it is being started again. Raises ComputicleDied."""
+        """The handle of the present one itself, which does not follow."""
         if self._present is None or not self._present.alive:
             return self._find(None)
         return self._present

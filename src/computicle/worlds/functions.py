@@ -24,8 +24,10 @@ from typing import Any
 
 __all__ = ["load_by_value", "own_namespace", "set_by_hand"]
 
+# There is one namespace in a process, so there is one of these. Written as functions are loaded and by `set_by_hand`;
+# the second by `own_namespace`, once, as a computicle begins.
 _origins: dict[str, str] = {}  # by name: the module that functions have brought it from
-_state = {"replacing": False}
+_state = {"replacing": False}  # functions replace earlier ones: not in the main program
 
 
 def own_namespace(*, replacing: bool) -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """Handle: a computicle, as seen by whoever talks to it.
 
 Rules:
-  1. Whoever has a handle talks to its computicle directly: over copies of its
-     two lanes.
+  1. Whoever has a handle talks to its computicle directly: over descriptors of
+     its own for the computicle's mail and lane.
   2. A computicle belongs to the scope it was made in. A fiber of that scope,
      its keeper, waits for its end; to wait for the computicle is to wait for
      the keeper, so its error goes the way of a fiber's.
   3. An end that was asked for is nobody's error.
-  4. Handles may cross threads; only `post` may be used in helper threads.
+  4. Handles may cross threads. In helper threads only what needs no fiber works:
+     `post` and `post_many`, which make the thread wait, `quit`, `kill` and `alive`.
 
 Not here: messages, and what is known of it (contact.py), making one
 (computicle.py), what it does when asked (requests.py).
@@ -48,19 +49,25 @@ class Down(NamedTuple):
 
 
 class Handle(Contact):
-    """What one can do with a computicle; the class Computicle adds the making."""
+    """What one can do with a computicle; the class Computicle adds the making.
+
+    In a child that the program has forked, all of it is a RuntimeError, for a handle of the parent's.
+    """
 
     # Code.
 
     def exec(self, source_or_fn: str | Callable[..., Any], /, *args: Any) -> Reply:
-        """Run source text, or `source_or_fn(*args)`, there, as a fiber. Waits only while its lane is full.
+        """Run source text, or `source_or_fn(*args)`, there, as a fiber.
+
+        Waits only while its lane is full, or a thousand replies of it are still to come.
 
         Returns:
             The Reply: its result is fn's value, or that of the text's last expression.
 
         Raises:
-            ComputicleDied: it has ended.
-            TypeError: the function or an argument cannot be carried.
+            ComputicleDied: it has ended, or was asked to.
+            TypeError: the function or an argument cannot be carried; it is neither text nor a function; or text was
+                given arguments.
         """
         if isinstance(source_or_fn, str):
             if args:
@@ -79,9 +86,18 @@ class Handle(Contact):
 
         If the caller is cancelled, or `timeout` seconds have gone by, that fiber is cancelled.
 
+        Args:
+            timeout: seconds.
+            args, kwargs: for the function.
+
+        Returns:
+            A copy of what it has returned.
+
         Raises:
-            Exception: what it raised there.
-            ComputicleDied: the computicle ended before it had returned.
+            Exception: what it raised there. NameError: there is none of that name.
+            FiberCancelled: it was cancelled there, as when the computicle quits.
+            ComputicleDied: the computicle ended before it had returned, or was asked to before the call.
+            TypeError: the function, an argument or the value cannot be carried.
             TimeoutError: it had not returned within `timeout` seconds. Waiting for room in its lane counts.
         """
         timeout = checked_timeout("call", timeout)
@@ -96,11 +112,22 @@ class Handle(Contact):
         raise TimeoutError(f"waited {timeout:g} s for the reply of {what}")
 
     def __getitem__(self, name: str) -> Any:
-        """One of its globals, carried here. Waits. Raises KeyError if it has none of that name."""
+        """One of its globals, carried here. Waits for it.
+
+        Raises:
+            KeyError: it has none of that name.
+            TypeError: what it is cannot be carried.
+            ComputicleDied: it has ended, or was asked to.
+        """
         return self._request(GET, name, f"global {name!r} of computicle {self.name!r}").result()
 
     def __setitem__(self, name: str, value: Any) -> None:
-        """Set one of its globals. Waits until it is set."""
+        """Set one of its globals. Waits until it is set.
+
+        Raises:
+            TypeError: the value cannot be carried, or the name is no str.
+            ComputicleDied: it has ended, or was asked to.
+        """
         if not isinstance(name, str):
             raise TypeError(f"the name of a global must be a str, not {name!r}")
         self._request(SET, (name, value), f"global {name!r} of computicle {self.name!r}").result()
@@ -162,7 +189,10 @@ class Handle(Contact):
     # Who else is told.
 
     def monitor(self) -> None:
-        """Have a message, a Down, put into this computicle's own mailbox when that one has ended. Never waits."""
+        """Have a message, a Down, put into this computicle's own mailbox when that one has ended. Never waits.
+
+        If it has ended already, that is at once.
+        """
         self._check_process()
         me = running()
         own_handle(me)
@@ -177,6 +207,9 @@ class Handle(Contact):
         """Tie its life to this one's: when either ends with an error, or is killed, the other ends, too.
 
         In this computicle that error is its run's, as if a fiber had raised it. Waits until that one knows.
+
+        Raises:
+            ComputicleDied: it has ended, or was asked to; then nothing is tied.
         """
         me = entering()
         self._link_here(me)
@@ -197,7 +230,7 @@ class Handle(Contact):
     # For select.
 
     def take(self) -> Any:
-        """For select: a message to this very computicle."""
+        """For select: a message to this very computicle, if there is one now. Raises TypeError if it is another one."""
         return self._own_mailbox().take()
 
     def taking_line(self) -> Any:

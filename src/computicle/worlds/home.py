@@ -53,9 +53,11 @@ STAYS = 3  # a computicle of ours has done what it began with, and lives on unti
 
 REPLIES_MAX = 1000  # to come at once from one computicle: whoever asks it for more waits
 
-_homes: "WeakSet[Home]" = WeakSet()  # of this process
+_homes: "WeakSet[Home]" = WeakSet()  # of this process; each puts itself in, for a forked child to shut them
 
-_requests: dict[int, Callable[["Home", int, bytes, Packet], None]] = {}  # by kind; requests.py fills it
+_requests: dict[
+    int, Callable[["Home", int, bytes, Packet], None]
+] = {}  # by kind; requests.py fills it, as it is imported
 
 
 def use_requests(table: dict[int, Callable[["Home", int, bytes, Packet], None]]) -> None:

@@ -12,34 +12,25 @@ Rules:
   4. Any thread. What was pushed belongs to the thread that did. Between threads
      there is no order.
 
-Not here: messages (mail.py), what is said (home.py, handle.py), how packets travel (engine/packets.py).
+Not here: messages (mail.py), who waits for room (senders.py), what is said (home.py,
+requests.py, orders.py), how packets travel (engine/packets.py).
 """
 
 import os
 import socket
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from computicle.engine.packets import (
-    Packet,
-    PacketSocket,
-    copies_of,
-    send_packet,
-    send_waiting,
-)
+from computicle.engine.packets import Packet, PacketSocket, copies_of, send_packet, send_waiting
 from computicle.scheduler.attendants import Attendant, attend, attendants_of
 from computicle.scheduler.carrier import fiber_here
 from computicle.scheduler.deadlines import Shield
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.flows import outermost
 from computicle.scheduler.log import log_error
-from computicle.scheduler.park import look_around
 from computicle.scheduler.scope import Scope
 from computicle.worlds.codec import Parcel, carry_descriptors, take_descriptors
-from computicle.worlds.senders import Crowd, Senders, send_through
-
-if TYPE_CHECKING:
-    pass
+from computicle.worlds.senders import Crowd, Senders, send_through, sender_here
 
 __all__ = ["Lane"]
 
@@ -62,11 +53,7 @@ class Lane:
         """
         data, descriptors, own, _kept = parcel
         try:
-            me = fiber_here()
-            if me is not None:
-                if me.credit <= 0:
-                    look_around(me)
-                me.credit -= 1
+            me = sender_here()
             if not self._senders.waiting and send_packet(self.sock, head + data, descriptors):
                 return
             self._send_when_room(me, Packet(head + data, descriptors))
@@ -160,13 +147,15 @@ class Lane:
                 log_error(error, "something could not be sent, as one of %s", self._label)
             _close_all(crowd.late.popleft())
 
+    # For the pusher.
+
     def push_on(self, me: Fiber, crowd: Crowd) -> None:
-        """Send what was pushed. Shielded: it may be about the end of what is cancelled."""
+        """Send what was pushed. Shielded: it may be about the end of what is cancelled. Waits."""
         with suppress(BrokenPipeError), Shield(), crowd.turn:
             self._send_late(me, crowd)
 
     def stop_pushing(self, me: Fiber, crowd: Crowd) -> None:
-        """The fiber that does ends."""
+        """The fiber that did so ends: what it has not sent is dropped."""
         while crowd.late:
             _close_all(crowd.late.popleft())
         crowd.pushing = False

@@ -50,10 +50,13 @@ class Launcher:
         self._environ: dict[str, str] | None = None  # the zygote's, and so what each computicle finds; if it is known
 
     def ask(self, request: bytes, descriptors: Sequence[int] = ()) -> None:
-        """Ask the zygote for something, and start it if need be. Waits only if it has much to do.
+        """Ask the zygote for something, and start it if need be. What it answers comes elsewhere.
+
+        Waits only while the lane to it is full. One that has died is started again, once.
 
         Raises:
             RuntimeError: there can be no zygote here.
+            OSError: it could not be started; BrokenPipeError: the new one has died, too.
         """
         way = self._way()
         try:

@@ -12,7 +12,8 @@ Rules:
      the packet behind; the next record of that kind says so. One that dies in
      between leaves it to the receiver, for as long as that lives.
 
-Not here: the receiving end (mailbox.py), the way for requests (lane.py).
+Not here: the receiving end (mailbox.py), the way for requests (lane.py), who waits for
+room (senders.py).
 """
 
 import os
@@ -36,7 +37,7 @@ from computicle.scheduler.carrier import fiber_here
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.park import look_around
 from computicle.worlds.codec import Parcel
-from computicle.worlds.senders import Senders, send_through
+from computicle.worlds.senders import Senders, send_through, sender_here
 
 __all__ = ["BESIDE", "MESSAGE", "MESSAGES", "PLAIN", "PLAIN_MAX", "RECORD", "TAG_SIZE", "Mail", "MailEnds", "mail_pair"]
 
@@ -51,8 +52,7 @@ TAG = Struct("<8sQ")  # which sender of all, and a number
 TAG_SIZE = TAG.size
 LEFT_MAX = PLAIN_MAX // TAG_SIZE - 1  # tags in one record, beside the packet's own
 
-
-SHORT_MAX = 64  # bytes
+SHORT_MAX = 64  # bytes: most messages are shorter, so the heads of their records are made once
 _PLAIN_HEADS = [RECORD.pack(PLAIN, size) for size in range(SHORT_MAX)]
 
 
@@ -93,7 +93,7 @@ class Mail:
             ends.close,
         )
         self._waiting = self._senders.waiting  # true while there are any
-        self._sender = b""
+        self._sender = b""  # this end among all that send there; chosen when it is needed first
         self._numbers = count()
         self._left: list[bytes] = []  # tags of packets whose senders were cancelled before they could write the record
 
@@ -104,9 +104,8 @@ class Mail:
             BrokenPipeError: nobody will receive it.
         """
         me = fiber_here()
-        if (
-            me is not None
-        ):  # _entering, written out, as is PipeEnd's `write`; and most records are short (bench/oneway.py)
+        # `sender_here` and PipeEnd's `write`, written out, and short records' heads at hand (bench/oneway.py).
+        if me is not None:
             if me.credit <= 0:
                 look_around(me)
             me.credit -= 1
@@ -124,7 +123,7 @@ class Mail:
         """Send a parcel. Waits while there is no room. The parcel is closed in any case. Raises as `send_plain`."""
         data, descriptors, own, _kept = parcel
         try:
-            me = _entering()
+            me = sender_here()
             if descriptors or len(data) > PLAIN_MAX:
                 self._send_beside(me, bytes((kind,)) + data, parcel)
             else:
@@ -188,13 +187,3 @@ class Mail:
         except BaseException:
             self._left += [*left, tag]
             raise
-
-
-def _entering() -> Fiber | None:
-    """The fiber that sends, its turn looked at as at any word's; None where there is none."""
-    me = fiber_here()
-    if me is not None:
-        if me.credit <= 0:
-            look_around(me)
-        me.credit -= 1
-    return me

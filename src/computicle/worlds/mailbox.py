@@ -40,13 +40,14 @@ __all__ = ["Mailbox"]
 
 UNASKED = 8  # after one that slept: most likely nothing has come since, and to find that takes a system call
 TAKERS_MAX = 64  # who have taken something: from here on those that have ended are forgotten
-HEAD = RECORD.size
+HEAD_SIZE = RECORD.size
 
 
 class Mailbox:
-    """The receiving end.
+    """The receiving end. Only its own thread touches it.
 
     Args:
+        scope: whom it serves: whoever reads for those in line is an attendant of this.
         ends: where it arrives.
         own: the other ends, of this computicle's own handle.
     """
@@ -72,7 +73,12 @@ class Mailbox:
         self._shut = False  # all that was accepted has been read
 
     def receive(self, me: Fiber, timeout: float | None) -> Any:
-        """The next message. Waits for it. Raises TimeoutError."""
+        """The next message. Waits for it.
+
+        Raises:
+            TimeoutError: none came within `timeout` seconds.
+            Exception: it could not be rebuilt here.
+        """
         me.credit -= 1
         self.has_handled(me)
         if self._reader is not None or self._line.fibers:
@@ -89,9 +95,9 @@ class Mailbox:
                 if not chunk:  # something was put into the backlog, or nothing more will come
                     return self.receive(me, timeout)
             if chunk[at] == PLAIN:
-                self._at = end = at + HEAD + (chunk[at + 1] | chunk[at + 2] << 8)
+                self._at = end = at + HEAD_SIZE + (chunk[at + 1] | chunk[at + 2] << 8)
                 self._took(me)
-                return loads(chunk[at + HEAD : end])  # noqa: S301  # from another computicle of ours
+                return loads(chunk[at + HEAD_SIZE : end])  # noqa: S301  # from another computicle of ours
             self._open_next()
         message = self._backlog.popleft()
         self._serve()
@@ -224,8 +230,8 @@ class Mailbox:
         """Put the next record of those that were read into the backlog."""
         at = self._at
         kind, length = RECORD.unpack_from(self._chunk, at)
-        end = at + HEAD + length
-        body = self._chunk[at + HEAD : end]
+        end = at + HEAD_SIZE + length
+        body = self._chunk[at + HEAD_SIZE : end]
         self._at = end
         try:
             if kind == PLAIN:
@@ -289,7 +295,7 @@ class Mailbox:
     def _feed(self) -> None:
         """Have a fiber read for those in line."""
         if self._reader is None and (not self._shut or self._at < len(self._chunk)):
-            feeder = Feeder(attendants_of(self._scope), self._serve_line, lasting=True, sheltered=True)
+            feeder = Attendant(attendants_of(self._scope), self._serve_line, lasting=True, sheltered=True)
             self._reader = attend(self._scope, feeder, "the mailbox")
 
     def _serve_line(self) -> None:
@@ -315,7 +321,7 @@ class Mailbox:
         while at < len(self._chunk):
             kind, length = RECORD.unpack_from(self._chunk, at)
             assert PLAIN <= kind <= BESIDE, f"a record of kind {kind}"
-            at += HEAD + length
+            at += HEAD_SIZE + length
         assert at == len(self._chunk), "a record is cut"
         assert not self._backlog or not self._line.fibers, "somebody waits for what is there"
         assert self._reader is None or not self._reader.done, "whoever reads has ended"
@@ -332,9 +338,3 @@ def _readable(message: Any) -> Any:
     if isinstance(message, _Unreadable):
         raise message.error
     return message
-
-
-class Feeder(Attendant):
-    """Reads for those who stand in line."""
-
-    __slots__ = ()

@@ -31,7 +31,7 @@ TRY_OUT = b"T"  # to one that was forked: import modules, and say what speaks ag
 
 
 class Birth(NamedTuple):
-    """What the zygote's child finds."""
+    """What the zygote's child finds. Who gets one back from the zygote's functions is that child, and returns it."""
 
     link: int  # to the zygote: over it comes the rest
     limit: tuple[int, int]  # of descriptors
@@ -69,7 +69,7 @@ class Start(NamedTuple):
 
 
 def starting(uid: bytes, preload: tuple[str, ...]) -> bytes:
-    """Start one. With descriptors: mailbox, lane, standard output, standard error, obituary."""
+    """Start one. With descriptors: its mail (pipe, socket), lane, standard output, standard error, obituary."""
     return b"S" + pickle.dumps((uid, preload))
 
 

@@ -23,6 +23,7 @@ def receive(timeout: float | None = None) -> Any:
     Raises:
         TimeoutError: none came within `timeout` seconds.
         RuntimeError: it has an on_message, which gets them all.
+        Exception: what rebuilding the message here has raised. It is taken then.
     """
     if timeout is not None:
         timeout = checked_timeout("receive", timeout)

@@ -7,8 +7,10 @@ child like any other, and in the zygote if that went well.
 Rules:
   1. During the trial the zygote goes on as ever. Those that need what is tried
      wait; others are started.
-  2. While the zygote imports, a timer's signal has it look aside: it goes on to
-     kill, to reap and to tell, and ends with its program. Only starts wait.
+  2. While the zygote imports, it must not be deaf, and may not have a second
+     thread. So a timer's signal interrupts the import, and it looks aside: it goes
+     on to kill, to reap and to tell, and ends with its program. Only starts wait,
+     for whoever was forked now would have half a module.
   3. Both may take a bounded time.
   4. Libraries with a pool of threads are told to do with one.
 
@@ -41,11 +43,14 @@ TRIAL = b"trial"  # in place of a uid
 
 
 class Preloads:
-    """Who waits for modules, and how these get into the zygote."""
+    """Who waits for modules, and how these get into the zygote.
+
+    What returns a Birth may fork: see there.
+    """
 
     def __init__(self, zygote: "Zygote") -> None:
         self._zygote = zygote
-        self._waiting: deque[Start] = deque()
+        self._waiting: deque[Start] = deque()  # in the order in which they came
         self.trial: World | None = None  # tries what the first of them needs, or one needed who has been given up
         self._import_by: float | None = None  # while the zygote imports: when it is to be done
 
@@ -54,12 +59,12 @@ class Preloads:
         return self._import_by is not None or bool(absent(start.preload))
 
     def wait(self, start: Start) -> Birth | None:
-        """It waits."""
+        """Have it wait for its modules."""
         self._waiting.append(start)
         return self._go_on()
 
     def give_up(self, concerned: Callable[[Start], bool]) -> None:
-        """Nobody wants those any more."""
+        """Nobody wants those any more that `concerned` says True of."""
         for start in [*filter(concerned, self._waiting)]:
             self._waiting.remove(start)
             start.drop()
@@ -108,6 +113,7 @@ class Preloads:
         return None
 
     def _import(self, modules: tuple[str, ...]) -> None:
+        """Import them here, by rule 2. Raises ImportError."""
         self._zygote.drop_blank()
         self._import_by = time.monotonic() + PRELOAD_S_MAX
         signal.signal(signal.SIGALRM, self._look_aside)  # what that interrupts, Python takes up again (PEP 475)
@@ -121,6 +127,7 @@ class Preloads:
             self._zygote.freeze()
 
     def _look_aside(self, *_: Any) -> None:
+        """The signal's handler: it runs in the middle of the import, and what it raises is raised there."""
         self._zygote.look()
         if self._zygote.ended:
             os._exit(0)

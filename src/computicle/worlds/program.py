@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 __all__ = ["Call", "Script", "Source", "program_of", "run_source"]
 
-_numbers = itertools.count(1)
+_numbers = itertools.count(1)  # for texts of the same name, so that each error shows its own lines
 
 
 class Call(NamedTuple):
@@ -34,6 +34,7 @@ class Call(NamedTuple):
     kwargs: dict[str, Any]
 
     def run(self, _namespace: dict[str, Any], _notice: Callable[[], None]) -> Any:
+        """Call it; its value. It defines nothing, so nothing has to be noticed."""
         return self.fn(*self.args, **self.kwargs)
 
 
@@ -44,6 +45,7 @@ class Source(NamedTuple):
     name: str
 
     def run(self, namespace: dict[str, Any], notice: Callable[[], None]) -> Any:
+        """As `run_source`."""
         return run_source(self.text, self.name, namespace, notice)
 
 
@@ -54,6 +56,7 @@ class Script(NamedTuple):
     args: tuple[Any, ...]
 
     def run(self, namespace: dict[str, Any], notice: Callable[[], None]) -> Any:
+        """As `run_source`. Raises OSError if it can no longer be read."""
         namespace["__file__"] = self.path
         sys.argv = [self.path, *map(str, self.args)]
         sys.path.insert(0, os.path.dirname(self.path))
@@ -90,7 +93,11 @@ def program_of(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], name:
 def run_source(text: str | bytes, name: str, namespace: dict[str, Any], notice: Callable[[], None]) -> Any:
     """Run it in `namespace`; the value of the last statement, if it is an expression, else None.
 
-    `notice` is called after each statement.
+    Raises what it raises, and SyntaxError, mostly before anything has run.
+
+    Args:
+        name: of its file, or <text> that is none: then its lines are kept for tracebacks.
+        notice: called after each statement.
     """
     if name.startswith("<"):
         assert isinstance(text, str)

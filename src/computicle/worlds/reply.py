@@ -5,7 +5,7 @@ Rules:
      the end of that computicle.
   2. An error that nobody has asked for when the last reference goes is logged.
 
-Not here: sending and receiving (home.py, handle.py).
+Not here: asking (handle.py), how answers come in (home.py).
 """
 
 import sys
@@ -32,6 +32,7 @@ class Reply(Single):
 
     Attributes:
         done: True once it has come, or never will.
+        what: what was asked for, in words.
     """
 
     __slots__ = ("__weakref__", "_asked", "_cancel", "_error", "_kernel", "_line", "_value", "done", "uid", "what")
@@ -52,8 +53,10 @@ class Reply(Single):
 
         Raises:
             Exception: what was raised there, with where as its cause.
+            FiberCancelled: it was cancelled, here or there.
             ComputicleDied: the computicle ended before.
             TimeoutError: it has not come within `timeout` seconds; it goes on there.
+            RuntimeError: the code was another thread's.
         """
         timeout = checked_timeout("result", timeout)
         me = entering()
@@ -73,7 +76,7 @@ class Reply(Single):
     def cancel(self) -> None:
         """Cancel the fiber that runs it there, and wait for its answer no more. Never waits.
 
-        Asked for its result, it raises FiberCancelled. Does nothing once it is done.
+        Asked for its result, it raises FiberCancelled. Does nothing once it is done. For the thread that has asked.
         """
         if not self.done:
             self._kernel.check_thread("this reply belongs to another thread: cancel it there")

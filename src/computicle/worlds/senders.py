@@ -18,21 +18,33 @@ from typing import Any
 
 from computicle.engine.op import ClosedError, Op
 from computicle.engine.packets import Packet
+from computicle.scheduler.carrier import fiber_here
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.kernel import Kernel
 from computicle.scheduler.locks import Lock
+from computicle.scheduler.park import look_around
 
-__all__ = ["Crowd", "Senders", "send_through"]
+__all__ = ["Crowd", "Senders", "send_through", "sender_here"]
+
+
+def sender_here() -> Fiber | None:
+    """The fiber that sends, its turn looked at as at any word's; None in a thread that has none (a helper thread)."""
+    me = fiber_here()
+    if me is not None:
+        if me.credit <= 0:
+            look_around(me)
+        me.credit -= 1
+    return me
 
 
 class Crowd:
-    """The fibers of one thread that wait for room."""
+    """The fibers of one thread that wait for room. Only that thread touches it."""
 
-    wires: tuple[Any, ...]
+    wires: tuple[Any, ...]  # at which they wait
 
     def __init__(self) -> None:
         self.turn = Lock()
-        self.count = 0
+        self.count = 0  # of those who have joined and not left
         self.late: deque[Packet] = deque()  # what was pushed into a lane, and has not gone yet
         self.pushing = False  # a fiber sees to that
 
@@ -51,7 +63,7 @@ class Senders:
         self._make = make
         self._close = close
         self._closed = False
-        self.waiting: dict[Kernel, Crowd] = {}
+        self.waiting: dict[Kernel, Crowd] = {}  # each thread writes its own entry only
 
     @contextmanager
     def turn(self, me: Fiber) -> Iterator[Crowd]:
@@ -107,7 +119,11 @@ class Senders:
 
 
 def send_through(me: Fiber, op: Op, attempt: Callable[[Any], Any], what: Any) -> None:
-    """Send it by the attempt of a wire, if it is one's turn. Waits while there is no room. Raises as Senders' `turn`."""
+    """Send `what` by the attempt of a wire, as one whose turn it is. Waits for room. Raises as Senders' `turn`.
+
+    Args:
+        op: the wire's, at which is waited.
+    """
     try:
         if not attempt(what):  # which also forgets an edge that came while nobody waited
             me.kernel.finish_op(me, op, attempt, what)

@@ -20,7 +20,7 @@ Source: the strategies and the intensity are those of Erlang/OTP's supervisor(3)
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
@@ -79,6 +79,9 @@ class Spec:
         target, args, options: as Computicle takes them.
         name: what the supervisor calls it.
         restart: "on_error", "always" or "never".
+
+    Raises:
+        ValueError: `restart` is something else.
     """
 
     def __init__(
@@ -98,6 +101,9 @@ class Supervisor:
 
     `sup["name"]` is a handle that follows restarts: what is posted while one is being started waits.
 
+    To enter it waits until all have been started. If one cannot be, the others are ended, and its error is raised. To
+    leave it waits until all have ended.
+
     Args:
         specs: what to start, in order: targets of computicles, or Specs.
         strategy: who is started again with one that fails: "one_for_one", "one_for_all" or "rest_for_one".
@@ -106,6 +112,7 @@ class Supervisor:
 
     Raises:
         GaveUp: where it is left, if it has given up.
+        TypeError, ValueError: an option has no possible value, or two specs have the same name.
     """
 
     def __init__(
@@ -183,7 +190,8 @@ class Supervisor:
                 return Following(child.slot)
         raise KeyError(name)
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[str]:
+        """Their names, in order."""
         return (child.name for child in self._children)
 
     def __len__(self) -> int:
@@ -273,7 +281,10 @@ class Supervisor:
         self._news.wake_first()
 
     def _end(self, children: "list[_Child]") -> None:
-        """Have them end, the latest first. Shielded: who is cancelled here has those to end all the same, in their grace."""
+        """Have them end, the latest first.
+
+        Shielded: who is cancelled here has those to end all the same, in their grace.
+        """
         # All at once: what is posted from now on is for the next ones.
         ending = [child.slot.lose() for child in children]
         with Shield():
@@ -328,6 +339,7 @@ def supervise(
 
     Raises:
         GaveUp: it has started them again too often.
+        Exception: one of them could not be started at all.
     """
     with Supervisor(specs, strategy, max_restarts, within, backoff=backoff) as supervisor:
         supervisor.wait()

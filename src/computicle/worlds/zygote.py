@@ -51,7 +51,6 @@ from computicle.worlds.preload import Preloads
 
 __all__ = ["World", "Zygote"]
 
-
 BREATH_S = 0.0005  # from a start to forking the next one ahead: first let those run whom the start concerns
 
 
@@ -79,9 +78,9 @@ class Zygote:
         self._watch = watch  # the root's pidfd
         self._worlds: dict[bytes, World] = {}
         self._events = select.epoll()
-        self._handlers: dict[int, Callable[[], Birth | None]] = {}
+        self._handlers: dict[int, Callable[[], Birth | None]] = {}  # by descriptor. A Birth: this is a forked child now
         self._buffer = packet_buffer()
-        self._soft, self._hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._soft, self._hard = resource.getrlimit(resource.RLIMIT_NOFILE)  # the program's, which its computicles get
         self._blank: World | None = None  # the next one: forked already, and waiting to be told what it is
         self._started = False  # one was started just now, so the next one is to be forked
         self._preloads = Preloads(self)
@@ -260,9 +259,8 @@ class Zygote:
     def _bury(self, world: World) -> Birth | None:
         """It has ended: reap it, tell everybody, and end what it leaves behind."""
         if os.waitid(os.P_PID, world.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            return (
-                None  # it lives: the event was of another one's descriptor, closed a moment ago, that had this number
-            )
+            # It lives: the event was of another one's descriptor, closed a moment ago, that had this number.
+            return None
         if world.link.fileno() in self._handlers:
             birth = self._hear(world.link, world)
             if birth is not None:
@@ -291,7 +289,7 @@ class Zygote:
 
     def _forget(self, world: World) -> None:
         for descriptor in (world.link.fileno(), world.watch):
-            # Not by closing alone: a child that was forked just now may still have it, and it would go on being told of.
+            # Not by closing alone: a child that was forked just now may still have it, and its events would go on.
             if self._handlers.pop(descriptor, None) is not None:
                 self._events.unregister(descriptor)
         os.close(world.watch)
