@@ -17,7 +17,7 @@ from time import perf_counter
 from typing import Any
 
 from bench.case import Case, Target
-from bench.outside import put_apart
+from bench.outside import put_apart, ray_up
 
 __all__ = ["CASES"]
 
@@ -90,12 +90,9 @@ def on_interpreters(_cores: int, interpreters: Any) -> dict[str, float]:
 
 
 def on_ray(_cores: int, ray: Any) -> dict[str, float]:
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    try:
+    with ray_up(ray):
         actor = ray.remote(Echo).remote()
         return _middle(lambda: ray.get(actor.echo.remote(MESSAGE)))
-    finally:
-        ray.shutdown()
 
 
 def on_dask(_cores: int, distributed: Any) -> dict[str, float]:

@@ -112,7 +112,8 @@ def test_nothing_has_a_name_that_others_could_find() -> None:
             ours = [line for line in listed("unix") if line[6] in sockets]
             assert len(ours) > 12
             assert not [line for line in ours if len(line) > 7 or line[3] != "00000000"], ours
-            say(*{link for link in links if link.startswith("/") and not link.startswith(("/dev/null", "/memfd:"))} - BEFORE)
+            files = {link for link in links if link.startswith("/") and not link.startswith(("/dev/null", "/memfd:"))}
+            say(*files - BEFORE)
 
         run(lambda: Computicle().quit())
         BEFORE = set(opened(os.getpid()))
@@ -194,7 +195,8 @@ def test_what_worlds_print_is_kept_and_may_have_a_prefix() -> None:
         import ctypes
         run(lambda: Computicle("print('out'); import sys; print('err', file=sys.stderr); print('no newline', end='')"))
         say()
-        run(lambda: Computicle("import sys; print('a\\\\nb'); print('c', end=''); print('d'); print('e', end=''); print('f', file=sys.stderr)", prefix=True, name="n"))
+        code = "import sys; print('a\\\\nb'); print('c', end=''); print('d'); print('e', end=''); print('f', file=sys.stderr)"
+        run(lambda: Computicle(code, prefix=True, name="n"))
         run(lambda: Computicle("import os; os.write(1, b'raw\\\\n'); import subprocess; subprocess.run(['echo', 'sub'])"))
         try:
             run(lambda: Computicle("print('before the end'); import os; os._exit(1)").wait())

@@ -100,7 +100,8 @@ def test_a_fork_in_the_maker_leaves_handles_behind_and_disturbs_nobody() -> None
                 pid = os.fork()
                 if pid == 0:
                     status = 0
-                    for word in (lambda: c.post(1), lambda: c.call(abs, 1), c.wait, c.quit, c.kill, lambda: c.alive, lambda: me.post(1)):
+                    to_it = (lambda: c.post(1), lambda: c.call(abs, 1), c.wait, c.quit, c.kill, lambda: c.alive)
+                    for word in (*to_it, lambda: me.post(1)):
                         try:
                             word()
                         except RuntimeError as error:
