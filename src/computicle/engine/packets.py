@@ -71,6 +71,11 @@ class Packet(NamedTuple):
     data: bytes
     descriptors: Sequence[int]
 
+    def close(self) -> None:
+        """Close the descriptors, which nobody wants any more. Once."""
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+
 
 class PacketSocket(socket.socket):
     """One end. Dropped, it is closed, and nothing is said: to let go of a handle is no mistake."""

@@ -170,8 +170,7 @@ class Handle(Contact):
             packet = receive_packet(self.obituary, packet_buffer(), PEEK)
             if packet is None:
                 return True
-            for descriptor in packet.descriptors:
-                os.close(descriptor)
+            packet.close()
         return False
 
     def __enter__(self) -> Self:

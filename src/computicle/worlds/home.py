@@ -216,8 +216,7 @@ class Home:
     def _settle(self, kind: int, number: int, packet: Packet) -> None:
         reply = self.forget(number)
         if reply is None:  # it was given up
-            for descriptor in packet.descriptors:
-                os.close(descriptor)
+            packet.close()
             return
         try:
             content = unpack(packet.data, HEAD.size, packet.descriptors)

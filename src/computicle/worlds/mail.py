@@ -176,8 +176,7 @@ class Mail:
                     _pipe, beside = crowd.wires
                     send_through(me, beside.writing, beside.send, packet)
         finally:
-            for descriptor in packet.descriptors:
-                os.close(descriptor)
+            packet.close()
         self._name(me, tag)
 
     def _name(self, me: Fiber | None, tag: bytes) -> None:
