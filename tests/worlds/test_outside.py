@@ -10,7 +10,7 @@ import pytest
 
 from tests.process.children import Child, ended
 from tests.worlds.conftest import await_gone
-from tests.worlds.test_deaths import is_running
+from tests.worlds.helpers import is_running
 
 
 PROMISED_S = 1.0  # how soon all descendants are gone

@@ -3,6 +3,9 @@
 import os
 import pathlib
 import signal
+import subprocess
+import sys
+import tempfile
 import textwrap
 from typing import Any
 
@@ -10,7 +13,8 @@ import pytest
 
 from computicle import *
 from tests.process.children import ended
-from tests.worlds.test_deaths import await_gone, is_running  # type: ignore[attr-defined]
+from tests.worlds.conftest import await_gone
+from tests.worlds.helpers import is_running
 
 
 def grow(to: Computicle, depth: int) -> None:
@@ -208,10 +212,6 @@ def test_a_forked_child_that_stays_does_not_hide_the_death_of_a_world() -> None:
 
 def test_modules_of_other_libraries_that_make_processes(tmp_path: pathlib.Path) -> None:
     def use() -> Any:
-        import subprocess
-        import sys
-        import tempfile
-
         with tempfile.TemporaryFile() as file:
             subprocess.run([sys.executable, "-c", "print(6)"], stdout=file, check=True)
             file.seek(0)
