@@ -7,6 +7,7 @@ machine with one core, or with other work to do, it says nothing.
 Peers: two processes of multiprocessing, forked.
 """
 
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -17,22 +18,12 @@ __all__ = ["CASES"]
 IN_ONE = "computicle one for both"
 
 
-def on_two(count: int, computicle: Any) -> dict[str, float]:
+def on_computicles(number: int, count: int, computicle: Any) -> dict[str, float]:
     def main() -> float:
         computicle.Computicle(work, 1).wait()
         start = perf_counter()
-        for world in [computicle.Computicle(work, count) for _ in range(2)]:
+        for world in [computicle.Computicle(work, count, 2 // number) for _ in range(number)]:
             world.wait()
-        return perf_counter() - start
-
-    return {"both": computicle.run(main)}
-
-
-def on_one(count: int, computicle: Any) -> dict[str, float]:
-    def main() -> float:
-        computicle.Computicle(work, 1).wait()
-        start = perf_counter()
-        computicle.Computicle(work, count, 2).wait()
         return perf_counter() - start
 
     return {"both": computicle.run(main)}
@@ -61,7 +52,11 @@ CASES = [
     Case(
         "two pieces of work in two computicles",
         8_000_000,
-        {"computicle": on_two, IN_ONE: on_one, "multiprocessing two processes": on_multiprocessing},
+        {
+            "computicle": partial(on_computicles, 2),
+            IN_ONE: partial(on_computicles, 1),
+            "multiprocessing two processes": on_multiprocessing,
+        },
         {"both": "s"},
         (Target("both", 1 / 1.85, IN_ONE),),
     )

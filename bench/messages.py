@@ -16,8 +16,8 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
-from bench.case import Case, Target
-from bench.outside import put_apart
+from bench.case import Case, Target, Variant
+from bench.outside import put_apart, ray_up
 
 __all__ = ["CASES"]
 
@@ -90,12 +90,9 @@ def on_interpreters(_cores: int, interpreters: Any) -> dict[str, float]:
 
 
 def on_ray(_cores: int, ray: Any) -> dict[str, float]:
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    try:
+    with ray_up(ray):
         actor = ray.remote(Echo).remote()
         return _middle(lambda: ray.get(actor.echo.remote(MESSAGE)))
-    finally:
-        ray.shutdown()
 
 
 def on_dask(_cores: int, distributed: Any) -> dict[str, float]:
@@ -147,18 +144,19 @@ def _timed(once: Callable[[], Any]) -> float:
     return perf_counter() - start
 
 
-VARIANTS = {
+PINNED: dict[str, Variant] = {
     "computicle": on_computicle,
     LIMIT: on_socket_pair,
     "multiprocessing Pipe": on_pipe,
     "multiprocessing Queues": on_queues,
+}
+CHOOSING: dict[str, Variant] = {  # their cores themselves
     "concurrent.interpreters queues": on_interpreters,
     "ray actor": on_ray,
     "distributed actor": on_dask,
 }
-PINNED = {label: VARIANTS[label] for label in list(VARIANTS)[:4]}  # the others' cores are theirs to choose
 UNITS = {"round trip": "us"}
 CASES = [
-    Case("there and back, two cores", 2, VARIANTS, UNITS, (Target("round trip", 2.0, LIMIT),)),
+    Case("there and back, two cores", 2, PINNED | CHOOSING, UNITS, (Target("round trip", 2.0, LIMIT),)),
     Case("there and back, one core", 1, PINNED, UNITS),
 ]

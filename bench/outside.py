@@ -15,13 +15,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-__all__ = ["compiled", "cpu_seconds", "put_apart", "python", "raise_descriptors", "started"]
+__all__ = ["compiled", "cpu_seconds", "put_apart", "python", "raise_descriptors", "ray_up", "started"]
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-CPU_CLOCK_OF_PROCESS = (
-    2  # Linux numbers a process's clocks by its id and by which: this one counts user and system time
-)
+CPU_CLOCK_OF_PROCESS = 2  # Linux numbers a process's clocks by its id and by which: this counts user and system time
 
 
 def raise_descriptors() -> None:
@@ -64,6 +63,16 @@ def started(command: list[str], core: int | None = None) -> Iterator[subprocess.
             yield process
         finally:
             process.kill()
+
+
+@contextmanager
+def ray_up(ray: Any) -> Iterator[None]:
+    """Ray's own processes, for as many tasks as there are cores in the other measurements."""
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    try:
+        yield
+    finally:
+        ray.shutdown()
 
 
 def cpu_seconds(pid: int) -> float:

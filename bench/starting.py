@@ -1,7 +1,7 @@
 """Starting: how long it takes until a new computicle runs the first line of its function.
 
 From the call that makes it until the function reads the clock; wall time, the middle one of 30, one after the other,
-after one that is not counted. The function lies in a module of its own, which the new process imports; as most
+after one that is not counted. The function lies in a module of its own, which the new process imports, as most
 programs have it; `by value` it travels whole, as those of a script do.
 
 The limit is what the system takes to fork a process as large as the zygote and to end it again (bare_fork.py).
@@ -18,7 +18,7 @@ from typing import Any
 
 from bench.case import Case, Target
 from bench.first_line import now, send_now
-from bench.outside import python, started
+from bench.outside import python, ray_up, started
 
 __all__ = ["CASES"]
 
@@ -83,8 +83,7 @@ def on_ray(count: int, ray: Any) -> dict[str, float]:
         def now(self) -> int:
             return time.monotonic_ns()
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    try:
+    with ray_up(ray):
         remote = ray.remote(Actor)
 
         def once() -> int:
@@ -95,8 +94,6 @@ def on_ray(count: int, ray: Any) -> dict[str, float]:
             return there - start
 
         return _middle(count, once)
-    finally:
-        ray.shutdown()
 
 
 def _middle(count: int, once: Callable[[], int]) -> dict[str, float]:

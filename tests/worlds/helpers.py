@@ -1,5 +1,6 @@
 """What several tests have computicles do, and how they wait for one another."""
 
+import os
 from typing import Any
 
 import pytest
@@ -60,3 +61,16 @@ def state_of(task: str) -> str:
     """What a process or thread does now, in one letter."""
     with open(f"/proc/{task}/stat") as stat:
         return stat.read().rpartition(")")[2].split()[0]
+
+
+def is_running(pid: int) -> bool:
+    """Zombies are not: whoever adopts one may take its time to reap it."""
+    try:
+        return state_of(str(pid)) != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def is_there(pid: int) -> bool:
+    """If only as a zombie."""
+    return os.path.exists(f"/proc/{pid}")

@@ -57,7 +57,14 @@ def test_a_call_by_name_right_behind_the_code_that_defines_it() -> None:
 
 
 def test_a_name_may_lead_to_a_method() -> None:
-    source = "class Counter:\n    count = 0\n    def up(self):\n        self.count += 1\n        return self.count\nit = Counter()"
+    source = """
+class Counter:
+    count = 0
+    def up(self):
+        self.count += 1
+        return self.count
+it = Counter()
+"""
 
     def main() -> None:
         with Computicle(source, stay=True) as computicle:

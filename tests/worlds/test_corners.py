@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import textwrap
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,7 @@ from computicle import *
 from computicle.engine.packets import Packet, copies_of
 from computicle.scheduler.flows import running
 from computicle.scheduler.scope import Scope
+from computicle.worlds import computicle as making
 from computicle.worlds.codec import pack
 from computicle.worlds.home import HEAD, _requests, home_of
 from computicle.worlds.requests import CALL, EXEC, Asked
@@ -237,8 +239,6 @@ def test_a_watcher_that_is_stopped_is_not_the_end_it_watched_for() -> None:
 
             run(watch)
 
-        import threading
-
         thread = threading.Thread(target=elsewhere)
         thread.start()
         offload(thread.join)
@@ -252,8 +252,6 @@ def test_a_watcher_that_is_stopped_is_not_the_end_it_watched_for() -> None:
 
 def test_one_that_is_quicker_than_its_maker_is_dismissed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """It says that it stays before its maker has gone on."""
-    from computicle.worlds import computicle as making
-
     await_birth = making._await_birth
 
     def await_more(handle: Any, me: Any) -> int:

@@ -1,9 +1,12 @@
 """Every kind of death is noticed at once, and told to everybody."""
 
+import atexit
 import gc
 import os
 import resource
 import signal
+import subprocess
+import time
 from functools import partial
 from typing import Any
 
@@ -12,7 +15,7 @@ import pytest
 from computicle import *
 from computicle.worlds.launcher import launcher
 from tests.worlds.conftest import await_gone, descriptors
-from tests.worlds.helpers import claim_end, told
+from tests.worlds.helpers import claim_end, is_running, is_there, told
 
 WAYS = {
     "import os, signal; os.kill(os.getpid(), signal.SIGKILL)": "SIGKILL",
@@ -25,11 +28,6 @@ WAYS = {
     "raise KeyboardInterrupt": "KeyboardInterrupt",
     "import os, signal; os.kill(os.getpid(), signal.SIGINT)\nfrom computicle import *; sleep(9)": "KeyboardInterrupt",
 }  # source, and what is said of it
-
-
-def is_there(pid: int) -> bool:
-    """Not even as a zombie."""
-    return os.path.exists(f"/proc/{pid}")
 
 
 @pytest.mark.parametrize("source", WAYS)
@@ -119,8 +117,6 @@ def test_a_memory_limit() -> None:
 
 def test_its_subprocesses_die_with_it() -> None:
     def parent(to: Computicle) -> None:
-        import subprocess
-
         to.post(subprocess.Popen(["sleep", "3600"]).pid)
         receive()
 
@@ -141,19 +137,8 @@ def test_its_subprocesses_die_with_it() -> None:
     run(main)
 
 
-def is_running(pid: int) -> bool:
-    """Whoever adopts it may take its time to reap it."""
-    try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
 def test_a_zygote_that_is_killed_takes_its_worlds_along_and_a_new_one_takes_its_place() -> None:
     def stuck(to: Computicle) -> None:
-        import time
-
         to.post("begun")
         time.sleep(60)  # it can be told nothing
 
@@ -325,9 +310,6 @@ def test_those_that_have_ended_take_up_nothing_even_before_the_collector_comes()
 
 def test_a_post_while_it_is_ending_does_not_hide_its_error() -> None:
     def fail() -> None:
-        import atexit
-        import time
-
         atexit.register(time.sleep, 0.6)
         raise LookupError
 

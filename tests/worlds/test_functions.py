@@ -253,7 +253,10 @@ def test_functions_of_a_module_run_as_main(tmp_path: pathlib.Path) -> None:
         "from package import beside\nfrom computicle import *\nprint(Computicle(beside.f).wait())\n"
         "def mine(): return beside.f() + ' mine'\nprint(Computicle(mine).wait())"
     )
-    code = f"import runpy, sys; sys.path.insert(0, {str(tmp_path)!r}); runpy.run_module('package', run_name='__main__', alter_sys=True)"
+    code = (
+        f"import runpy, sys; sys.path.insert(0, {str(tmp_path)!r}); "
+        "runpy.run_module('package', run_name='__main__', alter_sys=True)"
+    )
     assert output("-c", code) == ["beside", "beside mine"]
 
 

@@ -12,7 +12,7 @@ from computicle import *
 from computicle.engine.pipes import PipeEnd
 from computicle.worlds.mail import MailEnds
 from tests.worlds.conftest import await_gone
-from tests.worlds.test_deaths import is_there
+from tests.worlds.helpers import is_there
 
 
 class Box(NamedTuple):

@@ -90,7 +90,8 @@ def test_globals_that_are_named_like_options() -> None:
     def main() -> None:
         value = Computicle("(name, env, x)", globals={"name": 1, "env": 2}, x=3).wait()
         assert value == (1, 2, 3)
-        assert Computicle(lambda: answer, globals={"answer": 42}).wait() == 42  # type: ignore[name-defined]  # noqa: F821
+        computicle = Computicle(lambda: answer, globals={"answer": 42})  # type: ignore[name-defined]  # noqa: F821
+        assert computicle.wait() == 42
 
     run(main)
 

@@ -256,19 +256,25 @@ def test_posting_from_helper_threads_and_plain_threads() -> None:
     assert set(run(main).values()) == {each}  # type: ignore[union-attr]
 
 
-def test_a_thread_that_posts_to_a_full_mailbox_waits_too() -> None:
+def test_threads_that_post_to_a_full_mailbox_wait_too() -> None:
     def main() -> None:
         me = self_()
         sender = parked_sender(me, 1000)
         other = bytes(1001)  # not smaller: that might find room
-        thread = threading.Thread(target=me.post, args=(other,))
-        thread.start()
-        while thread.is_alive() and state_of(f"self/task/{thread.native_id}") != "S":
-            os.sched_yield()
-        assert thread.is_alive()
-        assert sum(receive() == other for _ in range(1001)) == 1
+        threads = [
+            threading.Thread(target=me.post, args=(other,)),
+            threading.Thread(target=me.post_many, args=([other],)),
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            while thread.is_alive() and state_of(f"self/task/{thread.native_id}") != "S":
+                os.sched_yield()
+            assert thread.is_alive()
+        assert sum(receive() == other for _ in range(1002)) == 2
         sender.join()
-        offload(thread.join)
+        for thread in threads:
+            offload(thread.join)
 
     run(main)
 

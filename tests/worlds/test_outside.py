@@ -10,7 +10,7 @@ import pytest
 
 from tests.process.children import Child, ended
 from tests.worlds.conftest import await_gone
-from tests.worlds.test_deaths import is_running
+from tests.worlds.helpers import is_running
 
 
 PROMISED_S = 1.0  # how soon all descendants are gone
@@ -195,7 +195,8 @@ def test_what_worlds_print_is_kept_and_may_have_a_prefix() -> None:
         import ctypes
         run(lambda: Computicle("print('out'); import sys; print('err', file=sys.stderr); print('no newline', end='')"))
         say()
-        run(lambda: Computicle("import sys; print('a\\\\nb'); print('c', end=''); print('d'); print('e', end=''); print('f', file=sys.stderr)", prefix=True, name="n"))
+        code = "import sys; print('a\\\\nb'); print('c', end=''); print('d'); print('e', end=''); print('f', file=sys.stderr)"
+        run(lambda: Computicle(code, prefix=True, name="n"))
         run(lambda: Computicle("import os; os.write(1, b'raw\\\\n'); import subprocess; subprocess.run(['echo', 'sub'])"))
         try:
             run(lambda: Computicle("print('before the end'); import os; os._exit(1)").wait())

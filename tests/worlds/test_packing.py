@@ -1,15 +1,17 @@
 """Packing: what goes wrong in the middle of it, or comes in between."""
 
 import os
+import re
 from typing import Any
 
 import pytest
 
 from computicle import *
 from computicle.engine.packets import copies_of, packet_pair
-from computicle.worlds.codec import pack, unpack
+from computicle.worlds.codec import ENDS, carry_descriptors, pack, unpack
 from computicle.worlds.errors import carried_error
 from computicle.worlds.lane import Lane
+from tests.test_docs import ROOT
 from tests.worlds.conftest import descriptors
 
 
@@ -73,3 +75,19 @@ def test_an_error_that_cannot_be_rebuilt_leaves_nothing_open() -> None:
     before = descriptors()
     carried_error(Unreadable(), "a test")
     assert descriptors() == before
+
+
+class LikeAHandle:
+    """Brings as many descriptors as one."""
+
+    def __reduce__(self) -> Any:
+        return int, (carry_descriptors(self, [0] * ENDS),)
+
+
+def test_as_many_handles_fit_into_a_message_as_the_guide_says() -> None:
+    said = re.search(r"Up to (\d+) handles fit", (ROOT / "docs/guide.md").read_text())
+    assert said is not None
+    fitting = int(said[1])
+    assert len(pack([LikeAHandle() for _ in range(fitting)]).descriptors) == fitting * ENDS
+    with pytest.raises(TypeError, match=f"{fitting} fit"):
+        pack([LikeAHandle() for _ in range(fitting + 1)])

@@ -207,7 +207,8 @@ def test_one_that_ignores_it_is_killed_after_its_grace(source: str) -> None:
 def test_grace_is_for_each_thing_not_for_the_whole() -> None:
     def main() -> None:
         me = self_()
-        computicle = Computicle(on_message=lambda message: (sleep(0.05), me.post(message)), grace=0.4)  # type: ignore[func-returns-value]
+        work = lambda message: (sleep(0.05), me.post(message))  # type: ignore[func-returns-value]
+        computicle = Computicle(on_message=work, grace=0.4)
         computicle.post_many(range(12))
         computicle.quit()
         computicle.wait()

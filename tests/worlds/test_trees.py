@@ -3,6 +3,9 @@
 import os
 import pathlib
 import signal
+import subprocess
+import sys
+import tempfile
 import textwrap
 from typing import Any
 
@@ -10,7 +13,8 @@ import pytest
 
 from computicle import *
 from tests.process.children import ended
-from tests.worlds.test_deaths import await_gone, is_running  # type: ignore[attr-defined]
+from tests.worlds.conftest import await_gone
+from tests.worlds.helpers import is_running
 
 
 def grow(to: Computicle, depth: int) -> None:
@@ -100,7 +104,8 @@ def test_a_fork_in_the_maker_leaves_handles_behind_and_disturbs_nobody() -> None
                 pid = os.fork()
                 if pid == 0:
                     status = 0
-                    for word in (lambda: c.post(1), lambda: c.call(abs, 1), c.wait, c.quit, c.kill, lambda: c.alive, lambda: me.post(1)):
+                    to_it = (lambda: c.post(1), lambda: c.call(abs, 1), c.wait, c.quit, c.kill, lambda: c.alive)
+                    for word in (*to_it, lambda: me.post(1)):
                         try:
                             word()
                         except RuntimeError as error:
@@ -207,10 +212,6 @@ def test_a_forked_child_that_stays_does_not_hide_the_death_of_a_world() -> None:
 
 def test_modules_of_other_libraries_that_make_processes(tmp_path: pathlib.Path) -> None:
     def use() -> Any:
-        import subprocess
-        import sys
-        import tempfile
-
         with tempfile.TemporaryFile() as file:
             subprocess.run([sys.executable, "-c", "print(6)"], stdout=file, check=True)
             file.seek(0)

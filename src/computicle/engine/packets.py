@@ -27,13 +27,9 @@ from typing import Any, NamedTuple
 from computicle.engine.shared import SharedWire
 
 __all__ = [
-    "ANCILLARY",
     "DESCRIPTORS_MAX",
     "PACKET_MAX",
     "PEEK",
-    "RECEIVE_FLAGS",
-    "SEND_FLAGS",
-    "TRUNCATED",
     "DescriptorsLost",
     "Packet",
     "PacketSocket",
@@ -41,7 +37,6 @@ __all__ = [
     "check_room",
     "copies_of",
     "packet_buffer",
-    "packet_of",
     "packet_pair",
     "receive_packet",
     "send_packet",
@@ -76,6 +71,11 @@ class Packet(NamedTuple):
     data: bytes
     descriptors: Sequence[int]
 
+    def close(self) -> None:
+        """Close the descriptors, which nobody wants any more. Once."""
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+
 
 class PacketSocket(socket.socket):
     """One end. Dropped, it is closed, and nothing is said: to let go of a handle is no mistake."""
@@ -89,7 +89,7 @@ class PacketSocket(socket.socket):
             self.close()
 
     def copy(self) -> "PacketSocket":
-        """Another descriptor of the same end."""
+        """Another descriptor of the same end. Raises OSError if there can be none."""
         return PacketSocket(os.dup(self.fileno()))
 
 
@@ -175,10 +175,10 @@ def receive_packet(sock: socket.socket, buffer: memoryview, flags: int = 0) -> P
         return None
     except ConnectionResetError:  # the other side was closed before it had read all that was sent to it
         return Packet(b"", ())
-    return packet_of(bytes(buffer[:count]), rights, state)
+    return _packet_of(bytes(buffer[:count]), rights, state)
 
 
-def packet_of(data: bytes, rights: Sequence[tuple[int, int, bytes]], state: int) -> Packet:
+def _packet_of(data: bytes, rights: Sequence[tuple[int, int, bytes]], state: int) -> Packet:
     """What recvmsg(2) has brought. Raises as `receive_packet`."""
     if not rights and not state & TRUNCATED:
         return Packet(data, ())

@@ -27,7 +27,7 @@ from computicle.scheduler.region import Region
 from computicle.scheduler.scope import Scope, rehome
 from computicle.scheduler.spots import calls_out
 
-__all__ = ["Attendant", "Attendants", "attend", "await_op"]
+__all__ = ["Attendant", "Attendants", "attend", "attendants_of", "await_op"]
 
 
 class Attendant(Opening):

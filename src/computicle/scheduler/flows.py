@@ -40,6 +40,7 @@ __all__ = [
     "RunScope",
     "adopt",
     "make_main",
+    "outermost",
     "run_apart",
     "run_main",
     "running",

@@ -29,14 +29,14 @@ class Idler:
         self._since: float | None = None  # when the kernel fell asleep
 
     def limit(self, now: float, timeout: float | None) -> float:
-        """How long the kernel may sleep now."""
+        """How long the kernel may sleep now, of the `timeout` seconds that it would otherwise (None: for ever)."""
         if self._since is None:
             self._since = now
         left = max(0.0, self._since + self._seconds - now)
         return left if timeout is None else min(left, timeout)
 
     def has_slept(self, now: float, *, woken: bool) -> None:
-        """It has."""
+        """It has slept. `woken`: somebody is ready, so the time begins anew."""
         if woken:
             self._since = None
         elif self._since is not None and now - self._since >= self._seconds:

@@ -15,7 +15,7 @@ __all__ = ["FromOutside"]
 
 
 class FromOutside:
-    """What `me` waits for inside may come from outside."""
+    """What `me` waits for inside may come from outside. A context manager."""
 
     __slots__ = ("_engine",)
 

@@ -5,7 +5,7 @@ Rules:
   2. Else the fiber stands in all lines, and whoever serves it takes it out of
      the others in the same step: nothing is taken from them.
 
-Not here: the sources (channel.py, fiber.py).
+Not here: the sources (channel.py, fiber.py, a mailbox in worlds/).
 """
 
 from typing import Any, Protocol

@@ -55,13 +55,13 @@ _HEADS = [bytes((flags,)) for flags in range(8)]  # made once: most bodies have 
 _UNTRACKED: Any = {"trackfd": False} if sys.version_info >= (3, 13) else {}  # else each map keeps a descriptor
 
 
-class _Here(threading.local):
-    """Of this thread."""
+class _OfThread(threading.local):
+    """What each thread has for itself."""
 
     spare: "_Outgoing | None" = None  # one that has nothing in it, to be used again
 
 
-_here = _Here()
+_of_thread = _OfThread()
 
 # What is being packed and unpacked, by the stack that does it: a __reduce__ may give way in the middle. Each stack
 # writes its own entry only, in `pack` and `unpack`, and takes it out again.
@@ -82,6 +82,7 @@ class Parcel(NamedTuple):
     kept: tuple[Any, ...] = ()
 
     def close(self) -> None:
+        """Close what is its own. Once."""
         for descriptor in self.descriptors[: self.own]:
             os.close(descriptor)
 
@@ -137,8 +138,8 @@ def pack(value: Any) -> Parcel:
         return _parcel(RAW, value, _Outgoing())
     me = here()
     outer = _packing.get(me)
-    outgoing = _packing[me] = _here.spare or _Outgoing()
-    _here.spare = None
+    outgoing = _packing[me] = _of_thread.spare or _Outgoing()
+    _of_thread.spare = None
     flags = 0
     try:
         named = _dump_by_name(value, outgoing)
@@ -154,7 +155,7 @@ def pack(value: Any) -> Parcel:
         else:
             _packing[me] = outer
     if not outgoing.kept and not outgoing.buffers and len(data) <= INLINE_MAX:
-        _here.spare = outgoing
+        _of_thread.spare = outgoing
         return Parcel(_HEADS[flags] + data)
     if len(outgoing.descriptors) >= DESCRIPTORS_MAX:
         raise TypeError(f"too many handles in one message: {DESCRIPTORS_MAX // ENDS} fit, so send them in several")

@@ -35,7 +35,7 @@ from computicle.worlds.obituary import read_end
 from computicle.worlds.orders import killing, said, starting
 from computicle.worlds.program import Call, program_of
 
-__all__ = ["GRACE_S", "Computicle"]
+__all__ = ["Computicle"]
 
 GRACE_S = 5.0  # unless told otherwise
 

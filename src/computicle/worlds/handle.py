@@ -25,6 +25,7 @@ from computicle.scheduler.arguments import checked_timeout, name_of
 from computicle.scheduler.deadlines import Deadline, Shield
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.flows import outermost, running
+from computicle.scheduler.line import Line, Taken
 from computicle.scheduler.traces import with_trace
 from computicle.scheduler.word import entering
 from computicle.worlds.codec import Parcel, pack
@@ -150,7 +151,7 @@ class Handle(Contact):
         me.credit -= 1
         self._check_process()
         if self.end is None:
-            if self is _own_handle(me):
+            if self is _own_handle_so_far(me):
                 raise RuntimeError("a computicle cannot wait for its own end")
             self._await_end(me, timeout)
         assert self.end is not None
@@ -169,8 +170,7 @@ class Handle(Contact):
             packet = receive_packet(self.obituary, packet_buffer(), PEEK)
             if packet is None:
                 return True
-            for descriptor in packet.descriptors:
-                os.close(descriptor)
+            packet.close()
         return False
 
     def __enter__(self) -> Self:
@@ -229,20 +229,21 @@ class Handle(Contact):
 
     # For select.
 
-    def take(self) -> Any:
+    def take(self) -> Taken | None:
         """For select: a message to this very computicle, if there is one now. Raises TypeError if it is another one."""
         return self._own_mailbox().take()
 
-    def taking_line(self) -> Any:
+    def taking_line(self) -> Line:
         """For select: where to stand until one comes."""
         return self._own_mailbox().taking_line()
 
-    def _own_mailbox(self) -> Any:
+    def _own_mailbox(self) -> Mailbox:
         me = entering()
-        if self is not _own_handle(me):
+        if self is not _own_handle_so_far(me):
             raise TypeError(f"select: computicle {self.name!r} is another one: of computicles only self_() is a source")
         home = home_of(me)
         home.check_receiving("select")
+        assert home.mailbox is not None
         return home.mailbox
 
     # Helpers.
@@ -293,7 +294,7 @@ def _link_back(other: Handle) -> None:
 
 
 def own_handle(me: Fiber) -> Contact:
-    """The handle of the computicle that `me` lives in."""
+    """The handle of the computicle that `me` lives in; made if need be."""
     home = home_of(me)
     if home.handle is None:
         open_mailbox(me, home)
@@ -312,6 +313,7 @@ def open_mailbox(me: Fiber, home: Home) -> Mailbox:
     return mailbox
 
 
-def _own_handle(me: Fiber) -> Any:
+def _own_handle_so_far(me: Fiber) -> Contact | None:
+    """The same, unless nobody has asked for it yet."""
     home: Home | None = outermost(me).home
     return None if home is None else home.handle

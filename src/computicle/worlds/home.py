@@ -42,7 +42,7 @@ from computicle.worlds.reply import Reply
 if TYPE_CHECKING:
     from computicle.worlds.contact import Contact
 
-__all__ = ["ANSWER", "FAILURE", "HEAD", "STAYS", "Home", "home_of", "use_requests"]
+__all__ = ["HEAD", "INTRODUCED", "STAYS", "Home", "home_of", "use_requests"]
 
 HEAD = struct.Struct("<BQ8s")  # kind, number of the request, who asks
 INTRODUCED = 128  # added to the kind: the first descriptor is the asker's lane
@@ -216,8 +216,7 @@ class Home:
     def _settle(self, kind: int, number: int, packet: Packet) -> None:
         reply = self.forget(number)
         if reply is None:  # it was given up
-            for descriptor in packet.descriptors:
-                os.close(descriptor)
+            packet.close()
             return
         try:
             content = unpack(packet.data, HEAD.size, packet.descriptors)

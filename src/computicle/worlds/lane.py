@@ -16,7 +16,6 @@ Not here: messages (mail.py), who waits for room (senders.py), what is said (hom
 requests.py, orders.py), how packets travel (engine/packets.py).
 """
 
-import os
 import socket
 from contextlib import suppress
 from typing import Any
@@ -82,12 +81,12 @@ class Lane:
         if me is None:
             with suppress(OSError):
                 send_waiting(self.sock, packet)
-            _close_all(packet)
+            packet.close()
             return
         try:
             self._send_later(me, packet)
         except OSError as error:
-            _close_all(packet)
+            packet.close()
             if not isinstance(error, BrokenPipeError):
                 raise
 
@@ -119,7 +118,7 @@ class Lane:
                 self._send_late(me, crowd)
                 self._send_in_turn(me, crowd, packet)
         finally:
-            _close_all(packet)
+            packet.close()
 
     def _send_later(self, me: Fiber, packet: Packet) -> None:
         """Leave it to a fiber of its own."""
@@ -145,7 +144,7 @@ class Lane:
                 raise
             except OSError as error:
                 log_error(error, "something could not be sent, as one of %s", self._label)
-            _close_all(crowd.late.popleft())
+            crowd.late.popleft().close()
 
     # For the pusher.
 
@@ -157,7 +156,7 @@ class Lane:
     def stop_pushing(self, me: Fiber, crowd: Crowd) -> None:
         """The fiber that did so ends: what it has not sent is dropped."""
         while crowd.late:
-            _close_all(crowd.late.popleft())
+            crowd.late.popleft().close()
         crowd.pushing = False
         self._senders.leave(me.kernel, crowd)
 
@@ -186,8 +185,3 @@ def _arrive(label: str, place: int) -> Lane:
     """As it is unpacked."""
     (descriptor,) = take_descriptors(place, 1)
     return Lane(PacketSocket(descriptor), label)
-
-
-def _close_all(packet: Packet) -> None:
-    for descriptor in packet.descriptors:
-        os.close(descriptor)

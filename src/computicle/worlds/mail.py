@@ -120,7 +120,11 @@ class Mail:
         self._write_when_room(me, record)
 
     def send(self, kind: int, parcel: Parcel) -> None:
-        """Send a parcel. Waits while there is no room. The parcel is closed in any case. Raises as `send_plain`."""
+        """Send a parcel. Waits while there is no room. The parcel is closed in any case. Raises as `send_plain`, and OSError.
+
+        Args:
+            kind: MESSAGE or MESSAGES.
+        """
         data, descriptors, own, _kept = parcel
         try:
             me = sender_here()
@@ -172,8 +176,7 @@ class Mail:
                     _pipe, beside = crowd.wires
                     send_through(me, beside.writing, beside.send, packet)
         finally:
-            for descriptor in packet.descriptors:
-                os.close(descriptor)
+            packet.close()
         self._name(me, tag)
 
     def _name(self, me: Fiber | None, tag: bytes) -> None:

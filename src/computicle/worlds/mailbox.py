@@ -274,8 +274,7 @@ class Mailbox:
     def _drop(self, tag: bytes) -> None:
         packet = self._early.pop(tag, None)
         if isinstance(packet, Packet):
-            for descriptor in packet.descriptors:
-                os.close(descriptor)
+            packet.close()
 
     def _serve(self) -> None:
         """Hand out what is there to those in line."""

@@ -53,8 +53,7 @@ def read_end(packet: Packet, name: str, *, main: bool = False) -> End:
         return End(None, ComputicleDied(name, "has ended its run"))
     status, why, outcome = pickle.loads(memoryview(packet.data)[1:])  # noqa: S301  # from our own zygote
     if outcome is None or why:
-        for descriptor in packet.descriptors:
-            os.close(descriptor)
+        packet.close()
         return End(None, ComputicleDied(name, why or _how(status)))
     try:
         carried = unpack(outcome, 1, packet.descriptors, shared=True)

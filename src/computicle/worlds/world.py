@@ -42,7 +42,7 @@ def live(link_end: int) -> int:
     link = PacketSocket(link_end)
     launcher.join(link)
     _call_process("computicle next")
-    adopt()  # ahead of what it needs not wait for
+    adopt()  # ahead: for a kernel it need not know yet what it is
     birth = _next_packet(link)
     if birth.data[:1] == TRY_OUT:
         send_waiting(link, Packet(ending(try_out(birth.data)), ()))

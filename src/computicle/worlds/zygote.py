@@ -55,9 +55,9 @@ BREATH_S = 0.0005  # from a start to forking the next one ahead: first let those
 
 
 class World:
-    """One computicle, seen from its parent."""
+    """One computicle, or what is to be one, seen from its parent."""
 
-    uid: bytes
+    uid: bytes  # these two once it has been told what it is
     start: Start
 
     def __init__(self, pid: int, watch: int, link: PacketSocket) -> None:
@@ -173,7 +173,7 @@ class Zygote:
     # Birth.
 
     def begin(self, start: Start) -> Birth | None:
-        """Have it live."""
+        """Have it live; if it cannot be, whoever has asked is told why."""
         try:
             world = self.use_blank(start.uid, start, BE_BORN, start.given)
         except Exception as error:
@@ -187,7 +187,7 @@ class Zygote:
         return None
 
     def use_blank(self, uid: bytes, start: Start, what: bytes, given: Sequence[int]) -> Birth | World:
-        """Tell one what it is, forked already or now."""
+        """Tell one what it is, forked already or now. Raises OSError if none can be forked or told."""
         if self._blank is None:
             birth = self._fork_blank()
             if birth is not None:
@@ -208,7 +208,7 @@ class Zygote:
         return world
 
     def _fork_blank(self) -> Birth | None:
-        """Have a child at hand that only has to be told what it is."""
+        """Have a child at hand that only has to be told what it is. Raises OSError."""
         theirs, ours = packet_pair()
         try:
             pid = os.fork()
