@@ -44,22 +44,30 @@ class Start(NamedTuple):
     preload: tuple[str, ...]
     owner: bytes  # who makes it
     given: Sequence[int]  # what it gets
-    obituary: PacketSocket
+    obituary: PacketSocket  # what it comes to: for everybody who has a handle of it
+    birth: PacketSocket  # what comes of this: for its maker alone
 
     def tell(self, data: bytes, descriptors: Sequence[int] = ()) -> None:
         """Put it into the obituary."""
         with contextlib.suppress(OSError):  # nobody is left who would read it
             send_packet(self.obituary, data, descriptors)
 
+    def answer(self, what: int | Exception) -> None:
+        """Tell who has asked."""
+        with contextlib.suppress(OSError):
+            send_packet(self.birth, pickle.dumps(what))
+        self.birth.close()
+
     def refuse(self, error: Exception) -> None:
         """It cannot be started: whoever has asked is told, and nobody else is concerned."""
         if not isinstance(error, (OSError, ImportError)):
             error = RuntimeError(f"the zygote failed: {error!r}")
-        self.tell(pickle.dumps(error))
+        self.answer(error)
         self.drop()
 
     def drop(self) -> None:
         """Close what came with it."""
+        self.birth.close()
         self.obituary.close()
         self.close_given()
 
@@ -69,7 +77,7 @@ class Start(NamedTuple):
 
 
 def starting(uid: bytes, preload: tuple[str, ...]) -> bytes:
-    """Start one. With descriptors: mailbox, lane, standard output, standard error, obituary."""
+    """Start one. With descriptors: mailbox, lane, standard output, standard error, obituary, birth."""
     return b"S" + pickle.dumps((uid, preload))
 
 

@@ -144,14 +144,15 @@ class Zygote:
             try:
                 return receive_packet(link, self._buffer)
             except DescriptorsLost:
-                continue  # whoever has asked is told: its obituary, which came along, ends
+                continue  # whoever has asked is told: what came along for the answer ends
 
     def _obey(self, packet: Packet, world: World | None) -> Birth | None:
         kind, body = packet.data[:1], packet.data[1:]
         if kind == b"S":
             uid, modules = pickle.loads(body)  # noqa: S301  # from our own program
-            *given, obituary = packet.descriptors
-            start = Start(uid, modules, b"" if world is None else world.uid, given, PacketSocket(obituary))
+            *given, obituary, birth = packet.descriptors
+            owner = b"" if world is None else world.uid
+            start = Start(uid, modules, owner, given, PacketSocket(obituary), PacketSocket(birth))
             return self._preloads.wait(start) if self._preloads.concern(start) else self.begin(start)
         if kind == b"K":
             uid, why = pickle.loads(body)  # noqa: S301
@@ -182,7 +183,7 @@ class Zygote:
             return None
         if isinstance(world, Birth):
             return world
-        start.tell(pickle.dumps(world.pid))
+        start.answer(world.pid)
         start.close_given()
         self._started = True
         return None
