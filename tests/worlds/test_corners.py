@@ -254,14 +254,46 @@ def test_one_that_is_quicker_than_its_maker_is_dismissed_all_the_same(monkeypatc
     """It says that it stays before its maker has gone on."""
     await_birth = making._await_birth
 
-    def await_more(handle: Any, me: Any) -> int:
-        pid = await_birth(handle, me)
+    def await_more(handle: Any, birth: Any, me: Any) -> int:
+        pid = await_birth(handle, birth, me)
         while not handle.stays:
             yield_()
         return pid
 
     monkeypatch.setattr(making, "_await_birth", await_more)
     run(lambda: Computicle("def on_message(message): pass"))
+
+
+def test_others_have_the_handle_before_its_maker_has_heard_of_its_birth(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they look at then says nothing yet."""
+    from computicle.worlds import computicle as making
+
+    await_birth = making._await_birth
+
+    def met(main_program: Computicle) -> tuple[bool, int]:
+        newborn = receive()
+        answer = newborn.alive, newborn.call(len, "abc")
+        main_program.post("met")
+        return answer
+
+    def show_itself(friend: Computicle) -> Any:
+        friend.post(self_())
+        return receive()
+
+    def main() -> None:
+        friend = Computicle(met, self_())
+
+        def await_friend(handle: Any, birth: Any, me: Any) -> int:
+            assert receive(timeout=30) == "met"
+            return await_birth(handle, birth, me)
+
+        monkeypatch.setattr(making, "_await_birth", await_friend)
+        newborn = Computicle(show_itself, friend)
+        assert friend.wait() == (True, 3)
+        newborn.post("go on")
+        assert newborn.wait() == "go on"
+
+    run(main)
 
 
 # Messages.

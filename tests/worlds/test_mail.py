@@ -1,7 +1,10 @@
 """Mail: a pipe for what is small, a socket beside it for the rest, and one order for both."""
 
+import array
+import fcntl
 import os
 import random
+import termios
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -128,6 +131,40 @@ def test_who_is_cancelled_after_its_packet_has_gone_leaves_nothing_for_long() ->
             assert descriptors() == before
 
     run_with(body)
+
+
+@pytest.mark.parametrize("dead", [False, True])
+@pytest.mark.parametrize("in_thread", [False, True])
+def test_packets_that_no_record_names_are_in_nobodys_way(dead: bool, in_thread: bool) -> None:
+    def body(way: Way) -> None:
+        full = way.fill()
+        while way.sending.pipe.write(b"\x01\x05\0\x80\x04K\x01."):
+            full += 1
+        mail = way.another() if dead else way.mail
+        before = None
+        while before != (before := _room_taken(way)):
+            sender = spawn(way.post, MIDDLE, mail)
+            yield_()
+            assert not sender.done
+            sender.cancel()
+            _ended(sender)()
+        if dead:
+            mail.close()
+        late = spawn(offload, way.mail.send, MESSAGE, pack(MIDDLE)) if in_thread else spawn(way.post, MIDDLE)
+        for _ in range(full):
+            way.receive()
+        assert way.receive(timeout=10) == MIDDLE
+        late.join()
+        way.mailbox.check()
+
+    run_with(body)
+
+
+def _room_taken(way: Way) -> int:
+    """Bytes that lie in the socket."""
+    taken = array.array("i", [0])
+    fcntl.ioctl(way.sending.beside.fileno(), termios.TIOCOUTQ, taken)
+    return taken[0]
 
 
 def _ended(fiber: Fiber, error: type[Exception] = FiberCancelled) -> Callable[[], None]:

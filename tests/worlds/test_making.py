@@ -34,6 +34,16 @@ def test_environment_and_folder(tmp_path: pathlib.Path, monkeypatch: pytest.Monk
     run(main)
 
 
+def test_an_environment_that_is_not_the_process_s_own() -> None:
+    body = """
+        os.environ.clear()  # without a locale, CPython sets one
+        os.putenv("UNSEEN", "by Python")
+        say(run(lambda: Computicle(lambda: dict(os.environ)).wait()))
+    """
+    said = ended(textwrap.dedent(body))
+    assert said.lines == ["{}"], said.errors
+
+
 @pytest.mark.parametrize(
     ("options", "kind"),
     [

@@ -29,6 +29,9 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "harmless.py").write_text("")
     (tmp_path / "fails_at_length.py").write_text("raise ValueError('x' + 'ä' * 10_000)")
     (tmp_path / "hasty.py").write_text("import computicle.worlds.preload as it\nit.PRELOAD_S_MAX = 0.05")
+    (tmp_path / "slow_at_reaping.py").write_text(
+        "import os, time\nreap = os.waitpid\nos.waitpid = lambda *which: (time.sleep(0.1), reap(*which))[1]"
+    )
     (tmp_path / "stuck.py").write_text("import signal\nwhile True:\n    signal.pause()")
     (tmp_path / "stuck_later.py").write_text(
         "import os, signal\n"
@@ -81,6 +84,25 @@ def test_others_live_and_die_while_a_module_is_imported(folder: Path) -> None:
         "False 3",
         "True 2",
     ], said.errors
+
+
+def test_the_zygote_looks_aside_for_longer_than_until_the_next_look(folder: Path) -> None:
+    body = """
+        def main():
+            bystander, victim = Computicle(preload=["slow_at_reaping"]), Computicle()
+            fiber = spawn(Computicle, abs, -1, preload=["gated"])
+            enter(1).close()
+            with enter(2):
+                victim.kill()
+                try:
+                    victim.wait()
+                except ComputicleDied as error:
+                    say(error.how)
+            say(fiber.join().wait(), bystander.call(abs, -2))
+        run(main)
+    """
+    said = ended(program(folder, textwrap.dedent(GATE) + textwrap.dedent(body)))
+    assert said.lines == ["was killed", "1 2"], said.errors
 
 
 @pytest.mark.parametrize("number", [1, 2], ids=["on trial", "in the zygote"])

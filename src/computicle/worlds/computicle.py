@@ -20,7 +20,7 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any
 
-from computicle.engine.packets import packet_pair
+from computicle.engine.packets import PacketSocket, packet_pair
 from computicle.scheduler.arguments import checked_callable, checked_seconds, name_of
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.word import entering
@@ -142,8 +142,10 @@ def _start(
     with ExitStack() as given, ExitStack() as unsent:
         unsent.callback(program.close)
         mail, mail_there = _with_room(mail_pair)
-        (lane, lane_there), (obituary_there, obituary) = (_with_room(packet_pair) for _ in range(2))
-        for end in (mail_there, lane_there, obituary_there):
+        (lane, lane_there), (obituary_there, obituary), (birth_there, birth) = (
+            _with_room(packet_pair) for _ in range(3)
+        )
+        for end in (mail_there, lane_there, obituary_there, birth_there):
             given.callback(end.close)
         out, err = (_with_room(partial(_standard, number)) for number in (1, 2))
         for descriptor in (out, err):
@@ -153,7 +155,8 @@ def _start(
         settings.update(handle=handle, maker=home.uid, answers=home.lane)
         home.staying[uid] = handle.stay  # already: it may have done what it begins with before this goes on
         try:
-            theirs = (*mail_there.numbers(), lane_there.fileno(), out, err, obituary_there.fileno())
+            sockets = (lane_there.fileno(), out, err, obituary_there.fileno(), birth_there.fileno())
+            theirs = (*mail_there.numbers(), *sockets)
             launcher.ask(starting(uid, preload), theirs)
             given.close()  # now: if the zygote dies with them, what it was to write to ends
             with suppress(BrokenPipeError):  # it has ended already: whoever waits for it is told
@@ -162,7 +165,7 @@ def _start(
                 unsent.pop_all()
                 handle._lane.send(b"", program)
             handle._introduced.add(home.uid)
-            handle.pid = _await_birth(handle, me)
+            handle.pid = _await_birth(handle, birth, me)
         except BaseException:
             launcher.tell(killing(uid, "was given up"))
             del home.staying[uid]
@@ -170,9 +173,12 @@ def _start(
             raise
 
 
-def _await_birth(handle: Computicle, me: Fiber) -> int:
-    """Wait for the zygote to have forked it; its process id. Raises why it has not."""
-    wire = me.kernel.engine.packets(handle.obituary, f"the birth of computicle {handle.name!r}")
+def _await_birth(handle: Computicle, birth: PacketSocket, me: Fiber) -> int:
+    """Wait for the zygote to have forked it; its process id. Raises why it has not.
+
+    That is not told in the obituary: it may go about already, and others who have its handle look there for its end.
+    """
+    wire = me.kernel.engine.packets(birth, f"the birth of computicle {handle.name!r}")
     try:
         packet = wire.receive(0) or me.kernel.finish_op(me, wire.reading, wire.receive, 0)
     finally:

@@ -120,7 +120,7 @@ class Contact:
     # Its end.
 
     def quit(self, drain: bool = True) -> None:  # part of the contract
-        """Ask it to end. Never waits.
+        """Ask it to end. Never waits, but in a helper thread, for room in its lane.
 
         It takes no more messages, handles those it has accepted (unless
         `drain` is false), then cancels its fibers, runs on_exit, and ends. It is

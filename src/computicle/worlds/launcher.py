@@ -30,12 +30,15 @@ __all__ = ["Launcher", "launcher"]
 PROGRAM = """\
 import os, sys
 sys.path[:] = {!r}
+if {!r}:
+    os.environ.pop("LC_CTYPE", None)
 hooks = []
 register, os.register_at_fork = os.register_at_fork, lambda **each: hooks.append(each)
 from computicle.worlds.birth import begin_zygote
 os.register_at_fork = register
 begin_zygote({}, {}, hooks)
-"""  # of the zygote. What is to be done at a fork is put off until there is something to do: see birth.py
+"""  # of the zygote. What is to be done at a fork is put off until there is something to do: see birth.py.
+# And where there is no locale, CPython adds one to the environment, which the program may not have (PEP 538)
 
 END_S = 5.0  # how long a zygote may take to end when the program does
 
@@ -103,18 +106,23 @@ class Launcher:
             raise RuntimeError("computicles need Linux so far (pidfd_open, memfd_create); fibers work here")
         if not sys.executable:
             raise RuntimeError("computicles need to know the Python to start: sys.executable is empty here")
+        environ = dict(os.environ)  # which is not all that the process would pass on: C libraries add to that
         ours, theirs = packet_pair()
         watch = os.pidfd_open(os.getpid())
         command = [
             sys.executable,
             *subprocess._args_from_interpreter_flags(),  # type: ignore[attr-defined]
             "-c",
-            PROGRAM.format(absolute_paths(), theirs.fileno(), watch),
+            PROGRAM.format(absolute_paths(), "LC_CTYPE" not in environ, theirs.fileno(), watch),
         ]
-        self._environ = dict(os.environ)
+        self._environ = environ
         try:
             self._process = subprocess.Popen(  # noqa: S603
-                command, stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(), watch), process_group=0
+                command,
+                stdin=subprocess.DEVNULL,
+                env=environ,
+                pass_fds=(theirs.fileno(), watch),
+                process_group=0,
             )
         except BaseException:
             ours.close()

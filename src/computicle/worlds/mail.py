@@ -11,6 +11,9 @@ Rules:
   3. A packet goes ahead of its record. Whoever is cancelled in between leaves
      the packet behind; the next record of that kind says so. One that dies in
      between leaves it to the receiver, for as long as that lives.
+  4. The receiver looks beside only when a record says so. Packets that no record
+     will name would take up the room there for ever: so whoever finds none
+     writes a record that has the receiver take in all that lies there.
 
 Not here: the receiving end (mailbox.py), the way for requests (lane.py), who waits for
 room (senders.py).
@@ -39,13 +42,26 @@ from computicle.scheduler.park import look_around
 from computicle.worlds.codec import Parcel
 from computicle.worlds.senders import Senders, send_through, sender_here
 
-__all__ = ["BESIDE", "MESSAGE", "MESSAGES", "PLAIN", "PLAIN_MAX", "RECORD", "TAG_SIZE", "Mail", "MailEnds", "mail_pair"]
+__all__ = [
+    "BESIDE",
+    "CROWDED",
+    "MESSAGE",
+    "MESSAGES",
+    "PLAIN",
+    "PLAIN_MAX",
+    "RECORD",
+    "TAG_SIZE",
+    "Mail",
+    "MailEnds",
+    "mail_pair",
+]
 
 RECORD = Struct("<BH")  # kind, and bytes that follow
 PLAIN = 1  # a mere pickle of one message
 MESSAGE = 2  # one message, packed
 MESSAGES = 3  # a list of them, packed
 BESIDE = 4  # the tag of a packet; then of such as no record will name
+CROWDED = 5  # nothing: somebody waits for room beside
 
 PLAIN_MAX = RECORD_MAX - RECORD.size  # bytes
 TAG = Struct("<8sQ")  # which sender of all, and a number
@@ -54,6 +70,7 @@ LEFT_MAX = PLAIN_MAX // TAG_SIZE - 1  # tags in one record, beside the packet's 
 
 SHORT_MAX = 64  # bytes: most messages are shorter, so the heads of their records are made once
 _PLAIN_HEADS = [RECORD.pack(PLAIN, size) for size in range(SHORT_MAX)]
+_CROWDED = RECORD.pack(CROWDED, 0)
 
 
 class MailEnds(NamedTuple):
@@ -170,11 +187,15 @@ class Mail:
         packet = packet._replace(descriptors=copies_of(parcel.descriptors))  # theirs may be closed while this waits
         try:
             if me is None:
-                send_waiting(self.ends.beside, packet)
+                if not send_packet(self.ends.beside, packet.data, packet.descriptors):
+                    write_waiting(self.ends.pipe, _CROWDED)
+                    send_waiting(self.ends.beside, packet)
             else:
                 with self._senders.turn(me) as crowd:
-                    _pipe, beside = crowd.wires
-                    send_through(me, beside.writing, beside.send, packet)
+                    pipe, beside = crowd.wires
+                    if not beside.send(packet):
+                        send_through(me, pipe.writing, pipe.write, _CROWDED)
+                        send_through(me, beside.writing, beside.send, packet)
         finally:
             packet.close()
         self._name(me, tag)

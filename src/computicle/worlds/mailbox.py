@@ -34,7 +34,7 @@ from computicle.scheduler.park import park, wake
 from computicle.scheduler.scope import Scope
 from computicle.scheduler.timeouts import Expiry, park_until
 from computicle.worlds.codec import unpack
-from computicle.worlds.mail import BESIDE, MESSAGES, PLAIN, RECORD, TAG_SIZE, MailEnds
+from computicle.worlds.mail import BESIDE, CROWDED, MESSAGES, PLAIN, RECORD, TAG_SIZE, MailEnds
 
 __all__ = ["Mailbox"]
 
@@ -98,7 +98,9 @@ class Mailbox:
                 self._at = end = at + HEAD_SIZE + (chunk[at + 1] | chunk[at + 2] << 8)
                 self._took(me)
                 return loads(chunk[at + HEAD_SIZE : end])  # noqa: S301  # from another computicle of ours
-            self._open_next()
+            self._open_until_message()
+            if not self._backlog:
+                return self.receive(me, timeout)
         message = self._backlog.popleft()
         self._serve()
         self._took(me)
@@ -132,8 +134,7 @@ class Mailbox:
         if self._reader is None and not self._backlog:
             if self._at == len(self._chunk) and not self._shut:
                 self._keep(self._wire.read(None))
-            if self._at < len(self._chunk):
-                self._open_next()
+            self._open_until_message()
         if not self._backlog:
             return None
         self._took(me)
@@ -226,13 +227,22 @@ class Mailbox:
         while self._at < len(self._chunk):
             self._open_next()
 
+    def _open_until_message(self) -> None:
+        """Put the next messages of those that were read into the backlog, if there are any."""
+        while self._at < len(self._chunk) and not self._backlog:
+            self._open_next()
+
     def _open_next(self) -> None:
-        """Put the next record of those that were read into the backlog."""
+        """Put the next record of those that were read into the backlog, if it is of messages."""
         at = self._at
         kind, length = RECORD.unpack_from(self._chunk, at)
         end = at + HEAD_SIZE + length
         body = self._chunk[at + HEAD_SIZE : end]
         self._at = end
+        if kind == CROWDED:
+            while self._receive_early():
+                pass
+            return
         try:
             if kind == PLAIN:
                 content = loads(body)  # noqa: S301
@@ -254,7 +264,8 @@ class Mailbox:
         """The one that the first tag names; the others name some that nobody will ask for."""
         wanted, *left = (tags[at : at + TAG_SIZE] for at in range(0, len(tags), TAG_SIZE))
         while wanted not in self._early:
-            self._receive_early()
+            there = self._receive_early()
+            assert there, "a packet is sent before the record that names it"
         for tag in left:
             self._drop(tag)
         packet = self._early.pop(wanted)
@@ -262,14 +273,16 @@ class Mailbox:
             raise packet
         return packet
 
-    def _receive_early(self) -> None:
-        """A packet: it was sent before the record that names it, so it is there."""
+    def _receive_early(self) -> bool:
+        """The next packet. False: there is none."""
         try:
             packet = receive_packet(self._ends.beside, self._buffer)
-            assert packet is not None
+            if packet is None or not packet.data:
+                return False
             self._early[packet.data[:TAG_SIZE]] = packet
         except DescriptorsLost as error:
             self._early[error.data[:TAG_SIZE]] = error
+        return True
 
     def _drop(self, tag: bytes) -> None:
         packet = self._early.pop(tag, None)
@@ -319,7 +332,7 @@ class Mailbox:
         at = self._at
         while at < len(self._chunk):
             kind, length = RECORD.unpack_from(self._chunk, at)
-            assert PLAIN <= kind <= BESIDE, f"a record of kind {kind}"
+            assert PLAIN <= kind <= CROWDED, f"a record of kind {kind}"
             at += HEAD_SIZE + length
         assert at == len(self._chunk), "a record is cut"
         assert not self._backlog or not self._line.fibers, "somebody waits for what is there"

@@ -11,6 +11,8 @@ Rules:
      thread. So a timer's signal interrupts the import, and it looks aside: it goes
      on to kill, to reap and to tell, and ends with its program. Only starts wait,
      for whoever was forked now would have half a module.
+     The timer is set for one look at a time: one that takes long is not
+     interrupted by the next one.
   3. Both may take a bounded time.
   4. Libraries with a pool of threads are told to do with one.
 
@@ -117,22 +119,28 @@ class Preloads:
         self._zygote.drop_blank()
         self._import_by = time.monotonic() + PRELOAD_S_MAX
         signal.signal(signal.SIGALRM, self._look_aside)  # what that interrupts, Python takes up again (PEP 475)
-        signal.setitimer(signal.ITIMER_REAL, LOOK_S, LOOK_S)
+        signal.setitimer(signal.ITIMER_REAL, LOOK_S)
         try:
             preload(modules)
         finally:
+            self._import_by = None  # first: from now on nobody sets the timer again
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            self._import_by = None
             self._zygote.freeze()
 
     def _look_aside(self, *_: Any) -> None:
         """The signal's handler: it runs in the middle of the import, and what it raises is raised there."""
-        self._zygote.look()
-        if self._zygote.ended:
-            os._exit(0)
-        if self._import_by is not None and self._import_by < time.monotonic():
-            raise TimeoutError(f"it takes more than {PRELOAD_S_MAX:g} s")
+        if self._import_by is None:
+            return
+        try:
+            self._zygote.look()
+            if self._zygote.ended:
+                os._exit(0)
+            if self._import_by < time.monotonic():
+                self._import_by = None  # here: what is raised may strike anywhere, also where this would be done
+                raise TimeoutError(f"it takes more than {PRELOAD_S_MAX:g} s")
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, LOOK_S)
 
 
 def _check(trial: "World", modules: tuple[str, ...]) -> None:

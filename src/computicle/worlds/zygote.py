@@ -46,7 +46,7 @@ from computicle.engine.packets import (
 )
 from computicle.engine.pollers import TIMEOUT_S_MAX
 from computicle.worlds.obituary import write_end
-from computicle.worlds.orders import BE_BORN, Birth, Start
+from computicle.worlds.orders import ALIVE, BE_BORN, KILL, OUTCOME, QUIT, START, Birth, Start
 from computicle.worlds.preload import Preloads
 
 __all__ = ["World", "Zygote"]
@@ -143,30 +143,31 @@ class Zygote:
             try:
                 return receive_packet(link, self._buffer)
             except DescriptorsLost:
-                continue  # whoever has asked is told: its obituary, which came along, ends
+                continue  # whoever has asked is told: what came along for the answer ends
 
     def _obey(self, packet: Packet, world: World | None) -> Birth | None:
         kind, body = packet.data[:1], packet.data[1:]
-        if kind == b"S":
+        if kind == START:
             uid, modules = pickle.loads(body)  # noqa: S301  # from our own program
-            *given, obituary = packet.descriptors
-            start = Start(uid, modules, b"" if world is None else world.uid, given, PacketSocket(obituary))
+            *given, obituary, birth = packet.descriptors
+            owner = b"" if world is None else world.uid
+            start = Start(uid, modules, owner, given, PacketSocket(obituary), PacketSocket(birth))
             return self._preloads.wait(start) if self._preloads.concern(start) else self.begin(start)
-        if kind == b"K":
+        if kind == KILL:
             uid, why = pickle.loads(body)  # noqa: S301
             if uid in self._worlds:
                 self.kill(self._worlds[uid], why)
             else:
                 self._preloads.give_up(lambda start: start.uid == uid)
-        elif kind == b"Q":
+        elif kind == QUIT:
             uid, grace_s = pickle.loads(body)  # noqa: S301
             quitter = self._worlds.get(uid)
             if quitter is not None and quitter.deadline is None:
                 quitter.grace_s = grace_s
                 quitter.deadline = time.monotonic() + grace_s
-        elif world is not None and kind == b"A" and world.deadline is not None:
+        elif world is not None and kind == ALIVE and world.deadline is not None:
             world.deadline = time.monotonic() + world.grace_s
-        elif world is not None and kind == b"O":
+        elif world is not None and kind == OUTCOME:
             world.outcome = Packet(body, packet.descriptors)
         return None
 
@@ -181,7 +182,7 @@ class Zygote:
             return None
         if isinstance(world, Birth):
             return world
-        start.tell(pickle.dumps(world.pid))
+        start.answer(world.pid)
         start.close_given()
         self._started = True
         return None
