@@ -23,7 +23,7 @@ from computicle.worlds.codec import pack
 from computicle.worlds.home import HEAD, _requests, home_of
 from computicle.worlds.requests import CALL, EXEC, Asked
 from tests.process.children import ended
-from tests.worlds.helpers import Bomb, told
+from tests.worlds.helpers import Bomb, claim_end, told
 
 # The zygote, which is everybody's parent.
 
@@ -292,6 +292,19 @@ def test_others_have_the_handle_before_its_maker_has_heard_of_its_birth(monkeypa
         assert friend.wait() == (True, 3)
         newborn.post("go on")
         assert newborn.wait() == "go on"
+
+    run(main)
+
+
+def test_one_that_fails_by_the_death_of_another_is_not_taken_for_that_one() -> None:
+    def main() -> None:
+        first = Computicle(name="first")
+        second = Computicle(lambda: first.wait(), name="second")
+        second.call(abs, -1)
+        claim = claim_end(second)
+        first.kill()
+        claim.join()
+        assert told(lambda: second.post("late")) == "failed: ComputicleDied('first', 'was killed')"
 
     run(main)
 

@@ -167,9 +167,10 @@ class Contact:
     def gone(self) -> ComputicleDied:
         """What callers are told who wait for something else than its end."""
         assert self.end is not None
-        if isinstance(self.end.error, ComputicleDied):
-            return ComputicleDied(self.name, self.end.error.how)
-        return ComputicleDied(self.name, "has ended" if self.end.error is None else f"failed: {self.end.error!r}")
+        error = self.end.error
+        if isinstance(error, ComputicleDied) and error.name == self.name:  # else it has failed by another one's death
+            return ComputicleDied(self.name, error.how)
+        return ComputicleDied(self.name, "has ended" if error is None else f"failed: {error!r}")
 
     def keeper(self, me: Fiber) -> Keeper:
         """Who watches it for this thread; begun if need be. Never waits. Raises ComputicleDied if it has ended."""
