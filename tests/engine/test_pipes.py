@@ -36,6 +36,13 @@ def test_one_read_takes_all() -> None:
     assert reading.read() is None
 
 
+def test_to_wait_for_room_at_an_end_that_was_closed_here() -> None:
+    writing, _reading = pipe_pair()
+    writing.close()
+    with pytest.raises(BrokenPipeError):
+        write_waiting(writing, b"x")
+
+
 def test_nobody_left_to_read() -> None:
     writing, reading = pipe_pair()
     reading.close()
@@ -91,9 +98,33 @@ def test_what_comes_between_the_last_read_and_the_closing_is_read() -> None:
         writing.write(b"too late")
 
 
-@pytest.mark.filterwarnings(
-    "ignore:This process:DeprecationWarning"
-)  # of helper threads that other tests have left idle
+class Flooded(PipeEnd):
+    """One whose writer is always quicker."""
+
+    __slots__ = ("writing",)
+
+    writing: PipeEnd
+
+    def read(self) -> bytes | None:
+        some = super().read()
+        self.writing.write(b"more")
+        return some
+
+
+def test_who_goes_on_writing_does_not_have_it_read_for_ever() -> None:
+    writing, reading = pipe_pair()
+    flooded = Flooded(reading.number)
+    reading.number = -1
+    flooded.writing = writing
+    writing.write(b"first")
+    content = read_to_the_end(flooded, writing)
+    assert content == b"first" + b"more" * ((len(content) - 5) // 4)
+    with pytest.raises(BrokenPipeError):
+        writing.write(b"too late")
+
+
+# Helper threads that other tests have left idle are no danger here.
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_whatever_another_process_has_written_is_read_or_it_is_told() -> None:
     for _ in range(30):
         writing, reading = pipe_pair()

@@ -39,6 +39,7 @@ __all__ = [
     "packet_buffer",
     "packet_pair",
     "receive_packet",
+    "room_at",
     "send_packet",
     "send_waiting",
 ]
@@ -124,10 +125,19 @@ def send_packet(sock: socket.socket, data: bytes, descriptors: Sequence[int] = (
 
 def send_waiting(sock: socket.socket, packet: Packet) -> None:
     """Send it, and have the thread wait while there is no room. Raises as `send_packet`."""
-    room = select.poll()
-    room.register(sock, select.POLLOUT)
+    room = room_at(sock)
     while not send_packet(sock, packet.data, packet.descriptors):
         room.poll()
+
+
+def room_at(end: Any) -> "select.poll":
+    """What to poll for room. Raises BrokenPipeError if another thread has closed the end a moment ago."""
+    room = select.poll()
+    try:
+        room.register(end, select.POLLOUT)
+    except ValueError:
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from None
+    return room
 
 
 def copies_of(descriptors: Sequence[int]) -> list[int]:

@@ -24,13 +24,14 @@ import termios
 from collections.abc import Callable
 from typing import Any
 
-from computicle.engine.packets import check_room
+from computicle.engine.packets import check_room, room_at
 from computicle.engine.pollers import Poller
 from computicle.engine.shared import SharedWire
 
 __all__ = ["RECORD_MAX", "PipeEnd", "PipeWire", "pipe_pair", "read_to_the_end", "write_waiting"]
 
 RECORD_MAX = select.PIPE_BUF  # bytes
+READS_MAX = 3  # before an end is closed
 
 
 class PipeEnd:
@@ -89,8 +90,7 @@ def pipe_pair() -> tuple[PipeEnd, PipeEnd]:
 
 def write_waiting(end: PipeEnd, record: bytes) -> None:
     """Write it, and have the thread wait while there is no room. Raises as PipeEnd's `write`."""
-    room = select.poll()
-    room.register(end, select.POLLOUT)
+    room = room_at(end)
     while not end.write(record):
         room.poll()
 
@@ -99,11 +99,15 @@ def read_to_the_end(reading: PipeEnd, writing: PipeEnd) -> bytes:
     """All there is, closing the end for reading: from then on writing fails, and nothing that was written is lost.
 
     A record may come between the last read and the closing. It stays in the pipe, as long as somebody can write, and
-    through an end for writing the system opens another one for reading.
+    through an end for writing the system opens another one for reading. Others may write faster than this reads: so it
+    closes after some reads, whatever is left.
     """
     parts = []
     while True:
-        while (some := reading.read()) is not None:
+        for _ in range(READS_MAX):
+            some = reading.read()
+            if some is None:
+                break
             parts.append(some)
         reading.close()
         left = array.array("i", [0])
