@@ -122,26 +122,23 @@ def test_a_program_that_is_killed_while_a_module_is_imported(folder: Path, numbe
         assert child._process.stdout.read() == ""  # its end: nobody is left who could write there
 
 
-def test_one_that_is_given_up_while_its_module_is_tried(folder: Path) -> None:
-    body = """
+@pytest.mark.parametrize(
+    ("begin", "give_up"),
+    [
+        pytest.param("fiber = spawn(Computicle, preload=['gated'])", "fiber.cancel()", id="given up"),
+        pytest.param(
+            "maker = Computicle(); maker.exec('from computicle import *; Computicle(preload=[\"gated\"])')",
+            "maker.kill()",
+            id="its maker dies",
+        ),
+    ],
+)
+def test_one_that_nobody_wants_any_more_while_its_module_is_tried(folder: Path, begin: str, give_up: str) -> None:
+    body = f"""
         def main():
-            fiber = spawn(Computicle, preload=["gated"])
+            {begin}
             gate = enter(1)
-            fiber.cancel()
-            say(Computicle(abs, -1, preload=["harmless"]).wait())
-        run(main)
-    """
-    said = ended(program(folder, textwrap.dedent(GATE) + textwrap.dedent(body)))
-    assert said.lines == ["1"], said.errors
-
-
-def test_one_whose_maker_dies_while_its_module_is_tried(folder: Path) -> None:
-    body = """
-        def main():
-            maker = Computicle()
-            maker.exec("from computicle import *; Computicle(preload=['gated'])")
-            gate = enter(1)
-            maker.kill()
+            {give_up}
             say(Computicle(abs, -1, preload=["harmless"]).wait())
         run(main)
     """
