@@ -161,10 +161,13 @@ class Engine(Protocol):
         """Have somebody wait at one end of a pair of sockets that leads to another process."""
         ...
 
-    def records(self, end: Any, label: str, *, level: bool = False) -> "PipeWire":
+    def records(
+        self, end: Any, label: str, *, level: bool = False, pass_on: Callable[[], None] | None = None
+    ) -> "PipeWire":
         """The same at one end of a pipe.
 
         With `level`, each time they wait without having looked whether there is something: they are told if there is.
+        With `pass_on` as well, of all processes that wait one is told, and calls that if nobody waits there any more.
         """
         ...
 

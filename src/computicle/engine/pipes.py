@@ -122,8 +122,15 @@ class PipeWire(SharedWire):
 
     __slots__ = ("_end",)
 
-    def __init__(self, end: PipeEnd, label: str, forget: Callable[[Any], None], poller: Poller | None = None) -> None:
-        super().__init__(end.number, label, forget, poller)
+    def __init__(
+        self,
+        end: PipeEnd,
+        label: str,
+        forget: Callable[[Any], None],
+        poller: Poller | None = None,
+        pass_on: Callable[[], None] | None = None,
+    ) -> None:
+        super().__init__(end.number, label, forget, poller, pass_on)
         self._end = end
 
     def read(self, _argument: None) -> bytes | None:

@@ -3,8 +3,10 @@
 A descriptor is registered once, for both directions, and never touched again
 until it is closed (closing removes it, unless another process has it, too).
 The exception are those that ask for levels: they are reported each time, as
-long as there is something to read. Events are reported as (descriptor,
-mask) with the masks below, whatever the system calls them.
+long as there is something to read. Where many processes wait for one thing, each
+may ask to be woken alone: then what comes wakes one of those that sleep, if the
+system can do that (EPOLLEXCLUSIVE), and is not told to the others. Events are reported
+as (descriptor, mask) with the masks below, whatever the system calls them.
 
 Each poller is handed the module with the system's calls, so that both can be
 read, checked and tested on a system that has only one of them.
@@ -33,7 +35,7 @@ TIMEOUT_S_MAX = 86_400.0 * 20  # epoll counts milliseconds in an int, and macOS 
 class Poller(Protocol):
     """Where descriptors are registered, and their changes come from."""
 
-    def register(self, descriptor: int, *, level: bool = False) -> None: ...
+    def register(self, descriptor: int, *, level: bool = False, alone: bool = False) -> None: ...
     def unregister(self, descriptor: int) -> None: ...
     def poll(self, timeout: float | None) -> list[tuple[int, int]]: ...
     def close(self) -> None: ...
@@ -46,9 +48,10 @@ class EpollPoller:
         self._epoll = system.epoll()
         # PRI, because a read stops short before urgent data, however much lies behind it.
         self._interest = system.EPOLLIN | system.EPOLLOUT | system.EPOLLRDHUP | system.EPOLLPRI | system.EPOLLET
+        self._alone = system.EPOLLIN | system.EPOLLEXCLUSIVE
 
-    def register(self, descriptor: int, *, level: bool = False) -> None:
-        self._epoll.register(descriptor, READ if level else self._interest)
+    def register(self, descriptor: int, *, level: bool = False, alone: bool = False) -> None:
+        self._epoll.register(descriptor, self._alone if alone else READ if level else self._interest)
 
     def unregister(self, descriptor: int) -> None:
         self._epoll.unregister(descriptor)
@@ -69,8 +72,9 @@ class KqueuePoller:
         self._system = system
         self._kqueue = system.kqueue()
 
-    def register(self, descriptor: int, *, level: bool = False) -> None:
+    def register(self, descriptor: int, *, level: bool = False, alone: bool = False) -> None:
         system = self._system
+        level = level or alone
         flags = system.KQ_EV_ADD if level else system.KQ_EV_ADD | system.KQ_EV_CLEAR
         filters = (system.KQ_FILTER_READ,) if level else (system.KQ_FILTER_READ, system.KQ_FILTER_WRITE)
         self._kqueue.control([system.kevent(descriptor, filter, flags) for filter in filters], 0)

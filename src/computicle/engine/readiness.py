@@ -208,8 +208,10 @@ class ReadinessEngine:
         self._register(wire)
         return wire
 
-    def records(self, end: PipeEnd, label: str, *, level: bool = False) -> PipeWire:
-        wire = PipeWire(end, label, self._forget_shared, self._poller if level else None)
+    def records(
+        self, end: PipeEnd, label: str, *, level: bool = False, pass_on: Callable[[], None] | None = None
+    ) -> PipeWire:
+        wire = PipeWire(end, label, self._forget_shared, self._poller if level else None, pass_on)
         if level:
             self._wires[wire.descriptor] = wire
         else:

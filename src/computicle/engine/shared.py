@@ -8,6 +8,8 @@ Rules:
   3. A pipe that is read is registered for levels, and only as long as somebody
      waits when something comes. So whoever reads need not read until nothing is
      left to hear of what comes next.
+  4. Where many processes read one pipe, each thing that comes may be told to one of them
+     alone. If nobody waits for it there any more, that one passes it on.
 
 Not here: what goes over it (packets.py, pipes.py), who waits (readiness.py).
 """
@@ -29,10 +31,12 @@ class SharedWire:
         forget: how the engine is told that it is closed.
         poller: for rule 3: where it is registered once somebody is about to wait. None: the engine has done that
             already, for edges.
+        pass_on: for rule 4: what passes it on.
     """
 
     __slots__ = (
         "_forget",
+        "_pass_on",
         "_poller",
         "closed",
         "descriptor",
@@ -45,9 +49,15 @@ class SharedWire:
     )
 
     def __init__(
-        self, descriptor: int, label: str, forget: Callable[[Any], None], poller: Poller | None = None
+        self,
+        descriptor: int,
+        label: str,
+        forget: Callable[[Any], None],
+        poller: Poller | None = None,
+        pass_on: Callable[[], None] | None = None,
     ) -> None:
         self._poller = poller  # which reports levels; None: edges
+        self._pass_on = pass_on
         self.registered = poller is None
         self._forget = forget
         self.descriptor = descriptor
@@ -62,7 +72,7 @@ class SharedWire:
         """Somebody is about to wait for something to read, who may not have looked whether there is."""
         if not self.registered:
             assert self._poller is not None
-            self._poller.register(self.descriptor, level=True)
+            self._poller.register(self.descriptor, level=True, alone=self._pass_on is not None)
             self.registered = True
 
     def unheeded(self) -> None:
@@ -70,6 +80,8 @@ class SharedWire:
         if self._poller is not None:
             self._poller.unregister(self.descriptor)
             self.registered = False
+            if self._pass_on is not None:
+                self._pass_on()
 
     def close(self) -> None:
         """Strike it off. The descriptor is its owner's, and stays open."""

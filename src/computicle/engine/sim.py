@@ -9,7 +9,10 @@ Rules:
   1. The same seed and the same program give the same run.
   2. Time moves only inside `poll`, and only as far as the next event or the
      end of the wait.
-  3. Nothing here touches a descriptor, a thread or the real clock.
+  3. Nothing here touches a thread or the real clock, nor a descriptor: but for
+     pipes, which are a process's own memory as long as it has both ends. What
+     goes in at one comes out at the other, and no event tells of it: whoever waits at one
+     tries again with each poll.
   4. With no event to come, nothing will ever come: `busy` says so, and the
      kernel can tell a deadlock where a real engine could only wait.
 
@@ -28,7 +31,9 @@ from functools import partial
 from heapq import heappop, heappush
 from typing import Any, NoReturn
 
-from computicle.engine.op import Address, Op
+from computicle.engine.op import Address, ClosedError, Op
+from computicle.engine.pipes import PipeEnd, PipeWire
+from computicle.engine.shared import SharedWire
 from computicle.engine.simnet import Network, SimPort, SimWire
 from computicle.engine.threads import as_helper
 
@@ -52,6 +57,7 @@ class SimEngine:
         self.waiting = 0
         self.ports: dict[Any, SimPort] = {}
         self._finished: deque[Op] = deque()
+        self._pipes: list[PipeWire] = []
         self._events: list[tuple[float, Any, Callable[[], None]]] = []  # a heap
         self._count = itertools.count()
         self._free_ports = itertools.cycle(OWN_PORTS)
@@ -59,6 +65,8 @@ class SimEngine:
     # The port.
 
     def poll(self, timeout: float | None) -> deque[Op]:
+        if self._pipes:
+            self._try_pipes()
         events = self._events
         end = None if timeout is None else self.time + timeout
         while events and not self._finished and (end is None or events[0][0] <= end):
@@ -91,6 +99,8 @@ class SimEngine:
         self.closed = True
         self.ports.clear()
         self._events.clear()
+        for wire in [*self._pipes]:
+            wire.close()
 
     # The network.
 
@@ -121,8 +131,12 @@ class SimEngine:
     def packets(self, sock: Any, label: str) -> NoReturn:
         raise RuntimeError("computicles are processes, and a simulation has none: leave them out, or run it for real")
 
-    def records(self, end: Any, label: str, *, level: bool = False) -> NoReturn:
-        self.packets(end, label)
+    def records(
+        self, end: PipeEnd, label: str, *, level: bool = False, pass_on: Callable[[], None] | None = None
+    ) -> PipeWire:
+        wire = PipeWire(end, label, self._forget_pipe)
+        self._pipes.append(wire)
+        return wire
 
     def sleep_on(self, wire: Any) -> deque[Op]:
         return self._finished
@@ -153,6 +167,16 @@ class SimEngine:
         if op.waiter is not None and op not in self._finished:
             op.error = error
             self._finished.append(op)
+
+    def _try_pipes(self) -> None:
+        for wire in self.random.sample(self._pipes, len(self._pipes)):
+            self.attempt(wire.reading)
+            self.attempt(wire.writing)
+
+    def _forget_pipe(self, wire: SharedWire) -> None:
+        self._pipes = [other for other in self._pipes if other is not wire]
+        for op in (wire.reading, wire.writing):
+            self.fail(op, ClosedError(f"closed while waiting for {op}"))
 
     def _own_address(self, remote: Address) -> Address:
         """Where a connection to `remote` comes from."""

@@ -81,7 +81,7 @@ def begin_zygote(root: int, watch: int, hooks: list[dict[str, Callable[[], None]
     try:
         _kept.append(zygote)
         _be_born(birth, pid, hooks, ignored)
-        status = live(birth.link)
+        status = live(birth.link, birth.place)
     except BaseException as error:
         sys.excepthook(type(error), error, error.__traceback__)
     finally:

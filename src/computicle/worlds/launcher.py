@@ -9,6 +9,8 @@ Rules:
   2. Any thread. What is asked is one packet; what comes of it is read from the
      computicle's obituary, by whoever asked.
   3. A forked child starts a zygote of its own.
+  4. What is shared is known to the zygote before it is shared (wards.py). If a zygote
+     is started again, it is told first of what there still is.
 
 Not here: what the zygote does (zygote.py).
 """
@@ -19,11 +21,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from weakref import WeakSet
 
-from computicle.engine.packets import PacketSocket, packet_pair
+from computicle.engine.packets import Packet, PacketSocket, packet_pair, send_waiting
 from computicle.scheduler.ends import after_leaving
 from computicle.worlds.codec import Parcel
 from computicle.worlds.lane import Lane
+from computicle.worlds.places import ROOT
+from computicle.worlds.wards import Shared
 
 __all__ = ["Launcher", "launcher"]
 
@@ -51,6 +56,8 @@ class Launcher:
         self._lane: Lane | None = None
         self._process: subprocess.Popen[bytes] | None = None  # in the main program
         self._environ: dict[str, str] | None = None  # the zygote's, and so what each computicle finds; if it is known
+        self._shared: WeakSet[Shared] = WeakSet()  # what there is in the main program
+        self.place = ROOT  # this process's, for what is laid out by places
 
     def ask(self, request: bytes, descriptors: Sequence[int] = ()) -> None:
         """Ask the zygote for something, and start it if need be. What it answers comes elsewhere.
@@ -68,6 +75,16 @@ class Launcher:
             self._forget(way)
             self._way().send(request, Parcel(b"", tuple(descriptors)))
 
+    def keep(self, shared: Shared) -> None:
+        """Have the zygote look after what is about to be shared. Waits and raises as `ask` does."""
+        self.note(shared)
+        self.ask(*shared.keeping())
+
+    def note(self, shared: Shared) -> None:
+        """This process has something that the zygote looks after."""
+        with self._lock:
+            self._shared.add(shared)
+
     def told(self, environ: dict[str, str]) -> dict[str, str] | None:
         """What a computicle has to be told to have this environment: nothing, if it finds the very same."""
         return None if environ == self._environ else environ
@@ -77,9 +94,10 @@ class Launcher:
         if self._lane is not None:
             self._lane.push(request, Parcel(b""))
 
-    def join(self, link: PacketSocket) -> None:
-        """In a computicle: this is the way."""
+    def join(self, link: PacketSocket, place: int) -> None:
+        """In a computicle: this is the way, and that is where it is."""
         self._lane = Lane(link, "the zygote")
+        self.place = place
 
     def leave_behind(self) -> None:
         """In a forked child: the zygote is the parent's."""
@@ -87,6 +105,8 @@ class Launcher:
             self._process.returncode = 0  # as far as this process is concerned: it is not its child
         lane, self._lane, self._process = self._lane, None, None
         self._lock = threading.Lock()
+        self._shared = WeakSet()
+        self.place = ROOT
         if lane is not None:
             lane.sock.close()
 
@@ -130,6 +150,9 @@ class Launcher:
         finally:
             theirs.close()
             os.close(watch)
+        for shared in [*self._shared]:
+            with contextlib.suppress(BrokenPipeError):  # whoever asks for something next is told
+                send_waiting(ours, Packet(*shared.keeping()))
         return Lane(ours, "the zygote")
 
     def _forget(self, lane: Lane) -> None:

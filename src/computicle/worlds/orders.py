@@ -44,6 +44,7 @@ class Birth(NamedTuple):
     """What the zygote's child finds. Who gets one back from the zygote's functions is that child, and returns it."""
 
     link: int  # to the zygote: over it comes the rest
+    place: int  # its own (places.py)
     limit: tuple[int, int]  # of descriptors
 
 

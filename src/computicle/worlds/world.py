@@ -37,10 +37,10 @@ from computicle.worlds.preload import try_out
 __all__ = ["live"]
 
 
-def live(link_end: int) -> int:
+def live(link_end: int, place: int) -> int:
     """The whole of it; the exit status."""
     link = PacketSocket(link_end)
-    launcher.join(link)
+    launcher.join(link, place)
     _call_process("computicle next")
     adopt()  # ahead: for a kernel it need not know yet what it is
     birth = _next_packet(link)

@@ -17,10 +17,12 @@ Rules:
      goes on to kill, to reap and to tell.
   4. The next one is forked ahead, so that whoever starts one need not wait for
      the fork, nor for what each does first.
-  5. Should the zygote die, the system kills the computicles (PR_SET_PDEATHSIG).
+  5. What computicles share is put right when one has ended, before anybody is told of that.
+  6. Should the zygote die, the system kills the computicles (PR_SET_PDEATHSIG).
 
 Not here: what a forked child does (birth.py), who starts this (launcher.py), what
-is said over the links (orders.py), when what is imported (preload.py).
+is said over the links (orders.py), when what is imported (preload.py), what
+they share (wards.py).
 
 Sources: pidfd_open(2), prctl(2), waitid(2).
 """
@@ -47,7 +49,9 @@ from computicle.engine.packets import (
 from computicle.engine.pollers import TIMEOUT_S_MAX
 from computicle.worlds.obituary import write_end
 from computicle.worlds.orders import ALIVE, BE_BORN, KILL, OUTCOME, QUIT, START, Birth, Start
+from computicle.worlds.places import Places
 from computicle.worlds.preload import Preloads
+from computicle.worlds.wards import Wards
 
 __all__ = ["World", "Zygote"]
 
@@ -60,8 +64,9 @@ class World:
     uid: bytes  # these two once it has been told what it is
     start: Start
 
-    def __init__(self, pid: int, watch: int, link: PacketSocket) -> None:
+    def __init__(self, pid: int, place: int, watch: int, link: PacketSocket) -> None:
         self.pid = pid
+        self.place = place
         self.watch = watch  # its pidfd
         self.link = link
         self.outcome: Packet | None = None
@@ -84,6 +89,8 @@ class Zygote:
         self._blank: World | None = None  # the next one: forked already, and waiting to be told what it is
         self._started = False  # one was started just now, so the next one is to be forked
         self._preloads = Preloads(self)
+        self._places = Places()
+        self._wards = Wards(self._places, self._listen, self._ignore)
         self.ended = False
 
     def serve(self) -> Birth | None:
@@ -169,6 +176,8 @@ class Zygote:
             world.deadline = time.monotonic() + world.grace_s
         elif world is not None and kind == OUTCOME:
             world.outcome = Packet(body, packet.descriptors)
+        else:
+            self._wards.obey(packet.data, packet.descriptors)
         return None
 
     # Birth.
@@ -211,14 +220,16 @@ class Zygote:
     def _fork_blank(self) -> Birth | None:
         """Have a child at hand that only has to be told what it is. Raises OSError."""
         theirs, ours = packet_pair()
+        place = self._places.take()
         try:
             pid = os.fork()
         except BaseException:
+            self._places.leave(place)
             ours.close()
             theirs.close()
             raise
         if pid == 0:
-            return Birth(theirs.detach(), (self._soft, self._hard))
+            return Birth(theirs.detach(), place, (self._soft, self._hard))
         theirs.close()
         with contextlib.suppress(OSError):  # it does the same; whoever comes first
             os.setpgid(pid, pid)
@@ -228,8 +239,9 @@ class Zygote:
             ours.close()
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
+            self._places.leave(place)
             raise
-        world = self._blank = World(pid, watch, ours)
+        world = self._blank = World(pid, place, watch, ours)
         self._listen(ours.fileno(), lambda: self._hear(ours, world))
         self._listen(watch, lambda: self._bury(world))
         return None
@@ -269,6 +281,7 @@ class Zygote:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(world.pid, signal.SIGKILL)  # before it is reaped: until then the number is its own
         _pid, status = os.waitpid(world.pid, 0)
+        self._wards.died(world.place)
         self._forget(world)
         if world is self._blank:
             self._blank = None
@@ -289,10 +302,9 @@ class Zygote:
         return None
 
     def _forget(self, world: World) -> None:
+        self._places.leave(world.place)
         for descriptor in (world.link.fileno(), world.watch):
-            # Not by closing alone: a child that was forked just now may still have it, and its events would go on.
-            if self._handlers.pop(descriptor, None) is not None:
-                self._events.unregister(descriptor)
+            self._ignore(descriptor)
         os.close(world.watch)
         world.link.close()
 
@@ -328,3 +340,8 @@ class Zygote:
     def _listen(self, descriptor: int, handler: Callable[[], Birth | None]) -> None:
         self._handlers[descriptor] = handler
         self._events.register(descriptor, select.EPOLLIN)
+
+    def _ignore(self, descriptor: int) -> None:
+        # Not by closing alone: a child that was forked just now may still have it, and its events would go on.
+        if self._handlers.pop(descriptor, None) is not None:
+            self._events.unregister(descriptor)

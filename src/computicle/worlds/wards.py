@@ -1,0 +1,217 @@
+"""Wards: what processes share, and the zygote looks after: memory, and what is written to it.
+
+Any process may die between any two steps, and leave what it shares half-way. The
+zygote knows at once when one has died, and runs nothing that could stop it: so it
+puts things right, each kind by its own class (work/).
+
+Rules:
+  1. A ward is known to the zygote before anybody but its maker has it.
+  2. When a process has ended, every ward is told, before anybody else is, and before
+     its place is given again.
+  3. Each process that has the thing has the writing end of its bell, and writes there
+     what the zygote is to see to. Once no process has one, not even on its way in a message, the
+     ward is closed.
+  4. If the zygote dies, so do all computicles. The next one gets what the main program still has,
+     before it does anything else, and sees to what they have left.
+  5. A ward that fails is dropped, and that is said. The others go on.
+
+Not here: what the wards are (work/), who is where (places.py).
+"""
+
+import contextlib
+import os
+import pickle
+import select
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
+from typing import Any, Protocol
+
+from computicle.worlds.places import Places
+
+__all__ = ["Shared", "Ward", "Wards", "giving", "keeping"]
+
+KEEP = b"W"
+GIVE = b"G"
+BELL_SIZE = 65_536  # bytes: all that a bell's pipe holds
+LAST_S = 2.0  # how long those may take to be gone whom the system kills along with a zygote
+
+
+class Shared(Protocol):
+    """One of them, as a process has it."""
+
+    def keeping(self) -> tuple[bytes, Sequence[int]]:
+        """The order to keep it (see below), with its descriptors."""
+        ...
+
+
+class Ward:
+    """One of them, as the zygote has it.
+
+    Args:
+        uid: names it.
+        given: what its class wants to know.
+        descriptors: what it lies in, its own from now on.
+        wards: all that there are.
+    """
+
+    def __init__(self, uid: bytes, given: Any, descriptors: Sequence[int], wards: "Wards") -> None:
+        self.uid = uid
+        self.given = given
+        self.descriptors = descriptors
+        self.wards = wards
+
+    def members(self) -> dict[int, int]:
+        """Who has begun to use it: places, and the ids of the processes that are or were there."""
+        raise NotImplementedError
+
+    def requeue(self, place: int) -> None:
+        """Whoever was at `place` is dead: what it had taken is for others. Done for all wards first."""
+
+    def sweep(self, place: int) -> None:
+        """Whoever was at `place` is dead: what it had is nobody's."""
+
+    def rung(self, data: bytes) -> None:
+        """This was written to its bell, by several processes, it may be: whole writes, one behind the other."""
+
+    def take(self, what: bytes, descriptors: Sequence[int]) -> None:
+        """It is given something more. The descriptors are its own from now on."""
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+    def in_flight(self, uid: bytes) -> set[int]:
+        """Which parts of the ward `uid` lie in this one, whoever they belong to."""
+        return set()
+
+    def close(self) -> None:
+        """Nobody has it any more."""
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+
+
+class Wards:
+    """All of them, in the zygote."""
+
+    def __init__(
+        self, places: Places, listen: Callable[[int, Callable[[], None]], None], ignore: Callable[[int], None]
+    ) -> None:
+        self._places = places
+        self._listen = listen
+        self._ignore = ignore
+        self._wards: dict[bytes, tuple[Ward, int]] = {}  # by uid, with the bell's reading end
+
+    def __iter__(self) -> Iterator[Ward]:
+        return iter([ward for ward, _bell in self._wards.values()])
+
+    def get(self, uid: bytes) -> Ward | None:
+        """The ward `uid`, if there is one."""
+        return self._wards[uid][0] if uid in self._wards else None
+
+    def obey(self, order: bytes, descriptors: Sequence[int]) -> None:
+        """Do what is told, if this is an order of this kind."""
+        kind = order[:1]
+        if kind == KEEP:
+            uid, name, given = pickle.loads(order[1:])  # noqa: S301  # from our own program
+            self._keep(uid, name, given, descriptors)
+        elif kind == GIVE:
+            uid, what = pickle.loads(order[1:])  # noqa: S301
+            ward = self.get(uid)
+            if ward is None:
+                for descriptor in descriptors:
+                    os.close(descriptor)
+            else:
+                self._have(ward, lambda: ward.take(what, descriptors))
+
+    def died(self, place: int) -> None:
+        """Nothing runs at `place` any more."""
+        for ward in self:
+            self._have(ward, lambda ward=ward: ward.requeue(place))  # type: ignore[misc]
+        for ward in self:
+            self._have(ward, lambda ward=ward: ward.sweep(place))  # type: ignore[misc]
+
+    def _keep(self, uid: bytes, name: str, given: Any, descriptors: Sequence[int]) -> None:
+        theirs, *rest = descriptors
+        if uid in self._wards:  # another thread or process was quicker
+            for descriptor in descriptors:
+                os.close(descriptor)
+            return
+        # Through an end for writing the system opens one for reading.
+        bell = os.open(f"/proc/self/fd/{theirs}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        os.close(theirs)
+        module, _, kind = name.partition(":")
+        try:
+            ward: Ward = getattr(import_module(module), kind)(uid, given, rest, self)
+        except Exception:
+            traceback.print_exc()
+            for descriptor in (bell, *rest):
+                os.close(descriptor)
+            return
+        self._wards[uid] = (ward, bell)
+        self._listen(bell, lambda: self._hear(ward, bell))
+        self._have(ward, lambda: self._catch_up(ward))
+
+    def _catch_up(self, ward: Ward) -> None:
+        """See to those who have died before it was kept."""
+        gone = {place: pid for place, pid in ward.members().items() if place not in self._places}
+        for pid in gone.values():
+            _await_end(pid)
+        for see_to in (ward.requeue, ward.sweep):
+            for place in gone:
+                see_to(place)
+
+    def _hear(self, ward: Ward, bell: int) -> None:
+        try:
+            data = os.read(bell, BELL_SIZE)
+        except BlockingIOError:
+            return
+        if data:
+            self._have(ward, lambda: ward.rung(data))
+        else:
+            self._drop(ward)
+
+    def _have(self, ward: Ward, see_to_it: Callable[[], None]) -> None:
+        try:
+            see_to_it()
+        except Exception:
+            traceback.print_exc()
+            sys.stderr.flush()
+            self._drop(ward)
+
+    def _drop(self, ward: Ward) -> None:
+        found = self._wards.pop(ward.uid, None)
+        if found is not None:
+            self._ignore(found[1])
+            os.close(found[1])
+            with contextlib.suppress(Exception):
+                ward.close()
+
+
+def keeping(uid: bytes, name: str, given: Any) -> bytes:
+    """Look after this: `name` is module:class of its ward. With descriptors: its bell, and what the class wants."""
+    return KEEP + pickle.dumps((uid, name, given))
+
+
+def giving(uid: bytes, what: bytes) -> bytes:
+    """For the ward `uid`, with descriptors."""
+    return GIVE + pickle.dumps((uid, what))
+
+
+def _await_end(pid: int) -> None:
+    """Wait until a process has ended that the system is killing, or has killed.
+
+    Another one may have got its number since. So this takes its time, but not for ever.
+    """
+    try:
+        watch = os.pidfd_open(pid)
+    except OSError:
+        return
+    ended = select.poll()
+    ended.register(watch, select.POLLIN)
+    try:
+        deadline = time.monotonic() + LAST_S
+        while not ended.poll(max(0.0, deadline - time.monotonic()) * 1000) and time.monotonic() < deadline:
+            pass
+    finally:
+        os.close(watch)
