@@ -14,24 +14,37 @@ run(main)
 """
 
 from computicle.words import *
+from computicle.work import *
 from computicle.worlds import *
 
 __all__ = [
+    "Batch",
+    "Block",
     "Cancelled",
     "Channel",
     "ClosedError",
     "Computicle",
     "ComputicleDied",
+    "Dead",
+    "DeadItem",
     "Deadlock",
     "Down",
     "Fiber",
     "FiberCancelled",
     "FiberLocal",
     "GaveUp",
+    "Heap",
+    "HeapShare",
+    "HeapStats",
     "IncompleteRead",
+    "Item",
     "LineTooLong",
     "Listener",
     "Lock",
+    "Moved",
+    "Outcome",
+    "QueueShare",
+    "QueueStats",
     "RemoteError",
     "Reply",
     "Restart",
@@ -40,6 +53,8 @@ __all__ = [
     "Spec",
     "Stream",
     "Supervisor",
+    "WorkQueue",
+    "Workers",
     "connect",
     "current",
     "delay",
@@ -69,5 +84,6 @@ __all__ = [
     "wait_signal",
     "when",
     "whenever",
+    "workers",
     "yield_",
 ]

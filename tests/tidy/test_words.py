@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import computicle
-from computicle import words, worlds
+from computicle import words, work, worlds
 
 # The contract, as far as it has been built, by theme.
 WORDS = """
@@ -29,17 +29,24 @@ TYPES = """
 
 TYPES_OF_WORLDS = "Computicle ComputicleDied Down GaveUp RemoteError Reply Restart Spec Supervisor".split()
 
-ALL_WORDS = WORDS + OF_WORLDS
-ALL_TYPES = TYPES + TYPES_OF_WORLDS
+TYPES_OF_WORK = """
+    Batch Block Dead DeadItem Heap HeapShare HeapStats Item Moved Outcome QueueShare QueueStats WorkQueue Workers
+""".split()
+
+OF_WORK = ["workers"]
+
+ALL_WORDS = WORDS + OF_WORLDS + OF_WORK
+ALL_TYPES = TYPES + TYPES_OF_WORLDS + TYPES_OF_WORK
 
 
 def test_the_words_are_those_of_the_contract() -> None:
     assert sorted(words.__all__) == sorted(WORDS + TYPES)
     assert sorted(worlds.__all__) == sorted(OF_WORLDS + TYPES_OF_WORLDS)
+    assert sorted(work.__all__) == sorted(OF_WORK + TYPES_OF_WORK)
 
 
 def test_they_are_listed_in_order_and_once() -> None:
-    for listed in (words.__all__, worlds.__all__, computicle.__all__):
+    for listed in (words.__all__, work.__all__, worlds.__all__, computicle.__all__):
         assert list(listed) == sorted(set(listed))
 
 

@@ -1,5 +1,6 @@
 """The demo runs, tells the truth, and leaves no process behind."""
 
+import io
 import os
 import re
 import socket
@@ -7,10 +8,12 @@ import subprocess
 import sys
 
 import pytest
+from rich.console import Console
+from rich.live import Live
 
 from computicle import Fiber, current, run, sleep
 from computicle.testing import simulate
-from computicle.tools import demo, demo_worlds
+from computicle.tools import demo, demo_work, demo_worlds
 
 HANG_S = 40  # only bounds a hang
 
@@ -33,6 +36,16 @@ def test_the_demo() -> None:
     assert len({first, second, *re.findall(r"This is process (\d+)", said)}) == 3
     assert 'File "<computicle the third one>"' in said
     assert re.search(r"ConnectionRefusedError: .* Connection refused: 127\.0\.0\.1:\d+", said)
+    takers = re.findall(r"items that process (\d+) has taken and freed +│ +([\d,]+)", said)
+    assert len(takers) == len(dict(takers)) <= demo_work.WORKERS
+    (items,) = re.findall(r"items in all +│ +([\d,]+)", said)
+    assert sum(as_number(taken) for _pid, taken in takers) == as_number(items) >= demo_work.BURST
+    assert re.search(r"items that were copied +│ +0 ", said)
+    assert re.search(r"blocks that are left +│ +0 ", said)
+
+
+def as_number(text: str) -> int:
+    return int(text.replace(",", ""))
 
 
 def test_the_demo_has_few_connections_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,6 +76,22 @@ def test_the_worlds_of_the_demo() -> None:
     assert all(re.match(r"\w+, \w+ \d\d, \d{4}", answer) for _pid, answer in tale.answers)
     assert isinstance(tale.error, ConnectionRefusedError)
     assert "in get_date_and_time" in str(tale.error.__cause__)
+
+
+def test_the_work_of_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo_work, "DURATION_S", 2.5 * demo_work.INTERVAL_S)
+    shown = io.StringIO()
+    with Live(console=Console(file=shown, force_terminal=True), auto_refresh=False, transient=True) as live:
+        tale = run(demo_work.share_work, live)
+    assert tale is not None
+    stats = tale.stats
+    assert stats.put == stats.taken == sum(demo_work.taken(stats).values()) >= demo_work.BURST
+    assert (stats.queued, stats.leased, stats.dead) == (0, 0, 0)
+    assert stats.given_back == 0
+    assert tale.numbers == stats.put * (stats.put + 1) // 2  # each item, and no item twice
+    assert (tale.copied, tale.blocks) == (0, 0)
+    assert "in the queue" in shown.getvalue()
+    assert all(f"process {pid}" in shown.getvalue() for pid in demo_work.taken(stats))
 
 
 def test_the_server_ends_with_its_starter() -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from computicle import *
 from computicle.engine.packets import packet_buffer, packet_pair, receive_packet
-from computicle.worlds.codec import Parcel, pack, unpack
+from computicle.worlds.codec import pack, unpack
+from computicle.worlds.parcel import Parcel
 from computicle.worlds.lane import Lane
 
 

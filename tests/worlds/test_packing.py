@@ -8,7 +8,8 @@ import pytest
 
 from computicle import *
 from computicle.engine.packets import copies_of, packet_pair
-from computicle.worlds.codec import ENDS, carry_descriptors, pack, unpack
+from computicle.worlds.codec import ENDS, pack, unpack
+from computicle.worlds.parcel import carry_descriptors
 from computicle.worlds.errors import carried_error
 from computicle.worlds.lane import Lane
 from tests.test_docs import ROOT

@@ -11,7 +11,7 @@ import pytest
 from computicle.engine.packets import Packet
 from computicle.engine.pipes import pipe_pair
 from computicle.worlds.places import Places
-from computicle.worlds.wards import Ward, Wards, giving, keeping
+from computicle.worlds.wards import Ward, Wards, catching_up, giving, keeping
 
 log: list[tuple[Any, ...]] = []
 
@@ -60,6 +60,7 @@ class Zygote:
         name = f"{__name__}:Logged"
         packet = Packet(keeping(uid, name, members or {}), (os.dup(bell.number), os.memfd_create("shared")))
         self.wards.obey(packet.data, packet.descriptors)
+        self.wards.obey(catching_up([uid]), ())
         return bell
 
     def look(self) -> None:
@@ -93,7 +94,13 @@ def test_it_is_rung_until_nobody_has_its_bell(zygote: Zygote) -> None:
     os.close(other)
     zygote.look()
     zygote.look()
-    assert log == [("kept", b"a", {}), ("rung", b"a", b"onetwo"), ("rung", b"a", b"three"), ("close", b"a")]
+    assert log == [
+        ("kept", b"a", {}),
+        ("rung", b"a", b""),
+        ("rung", b"a", b"onetwo"),
+        ("rung", b"a", b"three"),
+        ("close", b"a"),
+    ]
     assert zygote.wards.get(b"a") is None
     assert len(os.listdir("/proc/self/fd")) == before
 
@@ -109,7 +116,7 @@ def test_all_take_back_before_any_sweeps(zygote: Zygote) -> None:
 def test_who_had_died_before_it_was_kept(zygote: Zygote) -> None:
     alive = zygote.places.take()
     bell = zygote.keep(b"a", {1: os.getpid(), alive: os.getpid(), 9: 2**22 + 1})
-    assert log[1:] == [("requeue", b"a", 9), ("sweep", b"a", 9)]
+    assert log[1:] == [("requeue", b"a", 9), ("sweep", b"a", 9), ("rung", b"a", b"")]
     del bell
 
 
@@ -139,7 +146,7 @@ def test_kept_twice_is_once(zygote: Zygote) -> None:
     again = zygote.keep(b"a")
     again.close()
     assert len(os.listdir("/proc/self/fd")) == before
-    assert [entry[0] for entry in log] == ["kept"]
+    assert [entry[0] for entry in log] == ["kept", "rung", "rung"]
     del bell
 
 
@@ -152,3 +159,25 @@ def test_one_that_cannot_be_kept(zygote: Zygote, capsys: pytest.CaptureFixture[s
     assert len(os.listdir("/proc/self/fd")) == before
     assert pickle.loads(order[1:])[0] == b"a"
     del reading
+
+
+def test_those_that_come_from_another_zygote_are_all_there_before_any_is_seen_to(zygote: Zygote) -> None:
+    gone = {9: 2**22 + 1}
+    bells = []
+    for uid in (b"a", b"b"):
+        bell, _reading = pipe_pair()
+        bells.append(bell)
+        order = keeping(uid, f"{__name__}:Logged", gone)
+        zygote.wards.obey(order, (os.dup(bell.number), os.memfd_create("shared")))
+    zygote.wards.obey(catching_up([b"a", b"b", b"unknown"]), ())
+    assert [entry[:2] for entry in log] == [
+        ("kept", b"a"),
+        ("kept", b"b"),
+        ("requeue", b"a"),
+        ("requeue", b"b"),
+        ("sweep", b"a"),
+        ("sweep", b"b"),
+        ("rung", b"a"),
+        ("rung", b"b"),
+    ]
+    del bells, bell

@@ -30,7 +30,14 @@ __all__ = ["call_off_quietly", "tell_deadlock"]
 
 
 def call_off_quietly(kernel: "Kernel") -> bool:
-    """End some wait that would last for ever, by rules 1 and 2. False: there is none."""
+    """End some wait that would last for ever, by rules 1 and 2. False: there is none.
+
+    First the engine is asked once more: what fibers of this kernel put into a pipe for each other, it tells only then.
+    """
+    kernel.polling = True
+    kernel.give_out(kernel.engine.poll(0.0))
+    if kernel.ready:
+        return True
     for scope in _leaving(list(kernel.alive())):
         if all(isinstance(fiber.why, (Waiters, Subscription, Watch)) for fiber in scope.fibers):
             for fiber in [*scope.fibers]:

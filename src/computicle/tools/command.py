@@ -45,7 +45,7 @@ def run_command(script: str, args: tuple[str, ...], full: bool) -> None:
 
 @main.command("demo")
 def demo_command() -> None:
-    """Show a conversation of fibers, and hundreds of clients at once."""
+    """Show fibers in conversation, hundreds of clients at once, and computicles at work."""
     run_guarded(False, demo.show)
 
 

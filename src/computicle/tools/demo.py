@@ -2,10 +2,10 @@
 
 First the program of the essay that began all this: four fibers wait for one
 signal. Then plain sequential clients, hundreds at once, ask a daytime server
-in another process for the time, while hundreds of other fibers go on. Last,
-two computicles ask it, each from a process of its own.
+in another process for the time, while hundreds of other fibers go on. Then
+two computicles ask it, each from a process of its own. Last, four of them share a queue.
 
-Not here: the server (daytime.py), the last part (demo_worlds.py).
+Not here: the server (daytime.py), the last two parts (demo_worlds.py, demo_work.py).
 """
 
 import subprocess
@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.table import Table
 
+from computicle.tools.demo_work import show_work
 from computicle.tools.demo_worlds import show_worlds
 from computicle.words import Semaphore, connect, gather, on_signal, periodic, run, scope, signal_all, signal_one, sleep
 
@@ -57,6 +58,7 @@ def show() -> None:
         console.print(as_table(tally))
         console.print(f"\nThe last answer: {tally.answers[-1]}")
         show_worlds(console, port)
+    show_work(console)
 
 
 # A conversation.

@@ -14,9 +14,9 @@ Rules:
      such are on the way at once, for the memory they lie in has no other bound.
   3. What cannot be carried is a TypeError at the sender's, which says which
      part it is.
-  4. Handles travel as descriptors: they ask for a place while they are packed.
 
-Not here: how functions are rebuilt (functions.py), the ways to go (mail.py, lane.py).
+Not here: what goes along (parcel.py), how functions and structures are rebuilt (functions.py, structures.py), the ways to
+go (mail.py, lane.py).
 """
 
 import io
@@ -34,16 +34,26 @@ from computicle.engine.packets import DESCRIPTORS_MAX, PACKET_MAX
 from computicle.scheduler.carrier import Carrier, here
 from computicle.worlds.culprit import culprit_of
 from computicle.worlds.functions import load_by_value
+from computicle.worlds.parcel import Outgoing, Parcel, packing
 
-__all__ = ["ENDS", "Parcel", "carry_descriptors", "pack", "pack_plain", "pickle_plain", "take_descriptors", "unpack"]
+__all__ = [
+    "ENDS",
+    "PLAIN",
+    "Pieces",
+    "pack",
+    "pack_pieces",
+    "pack_plain",
+    "pickle_plain",
+    "take_descriptors",
+    "unpack",
+    "unpack_pieces",
+]
 
 LARGE = 1  # the body lies in the first descriptor's memory
 BY_VALUE = 2  # functions or classes of `__main__` are in it
 RAW = 4  # the body is the object: bytes
 
 INLINE_MAX = PACKET_MAX - 4096  # bytes of a body in the packet itself, with room for what stands before it
-BUFFER_MIN = 16_384  # bytes; smaller buffers are copied into the pickle
-BUFFERS_MAX = 1000  # beside one pickle: as many as one writev(2) takes, less a few
 HEAVY_MIN = 1 << 20  # bytes: from here on a message is made to take up the room of a full packet
 ENDS = 4  # descriptors of a handle
 ALIGNMENT = 64  # bytes: buffers begin at multiples, as numpy and vector instructions like it
@@ -58,56 +68,21 @@ _UNTRACKED: Any = {"trackfd": False} if sys.version_info >= (3, 13) else {}  # e
 class _OfThread(threading.local):
     """What each thread has for itself."""
 
-    spare: "_Outgoing | None" = None  # one that has nothing in it, to be used again
+    spare: "Outgoing | None" = None  # one that has nothing in it, to be used again
 
 
 _of_thread = _OfThread()
 
-# What is being packed and unpacked, by the stack that does it: a __reduce__ may give way in the middle. Each stack
-# writes its own entry only, in `pack` and `unpack`, and takes it out again.
-_packing: "dict[Carrier, _Outgoing]" = {}
+# What is being unpacked, by the stack that does it, as `packing` has it.
 _unpacking: dict[Carrier, dict[int, int]] = {}
 
 
-class Parcel(NamedTuple):
-    """Something packed.
-
-    `descriptors` go with it; the first `own` of them are the parcel's, to be closed once it has been sent. `kept`
-    are the owners of the others.
-    """
+class Pieces(NamedTuple):
+    """Something packed to lie in memory: a pickle, and large buffers that belong to it."""
 
     data: bytes
-    descriptors: tuple[int, ...] = ()
-    own: int = 0
-    kept: tuple[Any, ...] = ()
-
-    def close(self) -> None:
-        """Close what is its own. Once."""
-        for descriptor in self.descriptors[: self.own]:
-            os.close(descriptor)
-
-
-class _Outgoing:
-    """What goes along with what is being packed."""
-
-    __slots__ = ("buffers", "descriptors", "keep", "kept")
-
-    def __init__(self) -> None:
-        self.keep = self.keep_small  # bound once
-        self.descriptors: list[int] = []
-        self.kept: list[Any] = []
-        self.buffers: list[memoryview] = []
-
-    def keep_small(self, buffer: pickle.PickleBuffer) -> bool:
-        """As pickle's buffer_callback: True has it copied into the pickle."""
-        try:
-            view = buffer.raw()
-        except BufferError:  # not in one piece
-            return True
-        if view.nbytes < BUFFER_MIN or len(self.buffers) == BUFFERS_MAX:
-            return True
-        self.buffers.append(view)
-        return False
+    by_value: bool  # functions or classes of `__main__` are in it
+    buffers: list[memoryview]
 
 
 # Packing.
@@ -117,74 +92,100 @@ def pickle_plain(value: Any) -> bytes | None:
     """Its pickle, if it is such that a mere pickle will do; None says that it may not be."""
     kind = type(value)
     if kind is tuple:  # of one level: looking into more may take longer than packing
-        for part in value:
-            if type(part) not in PLAIN:
-                return None
+        if not PLAIN.issuperset(map(type, value)):
+            return None
     elif kind not in PLAIN:
         return None
     return dumps(value, 5)
 
 
-def pack(value: Any) -> Parcel:
+def pack(value: Any, *, for_one: bool = True) -> Parcel:
     """Anything that can be carried.
+
+    Args:
+        for_one: one will unpack it. Else nothing can move with it.
 
     Raises:
         TypeError: some part of it cannot be; which one.
+        Exception: something that is to move cannot do so now.
     """
     plain = pickle_plain(value)
     if plain is not None:
         return pack_plain(plain)
     if type(value) is bytes:
-        return _parcel(RAW, value, _Outgoing())
+        return _parcel(RAW, value, Outgoing())
     me = here()
-    outer = _packing.get(me)
-    outgoing = _packing[me] = _of_thread.spare or _Outgoing()
+    outer = packing.get(me)
+    outgoing = packing[me] = _of_thread.spare or Outgoing()
     _of_thread.spare = None
+    outgoing.for_one = for_one
     flags = 0
     try:
         named = _dump_by_name(value, outgoing)
         if named is None:
-            outgoing = _packing[me] = _Outgoing()  # from the beginning
+            outgoing.drop()
+            outgoing = packing[me] = Outgoing()  # from the beginning
+            outgoing.for_one = for_one
             flags = BY_VALUE
             data = _dump_by_value(value, outgoing)
         else:
             data = named
+    except BaseException:
+        outgoing.drop()
+        raise
     finally:
         if outer is None:
-            del _packing[me]
+            del packing[me]
         else:
-            _packing[me] = outer
+            packing[me] = outer
     if not outgoing.kept and not outgoing.buffers and len(data) <= INLINE_MAX:
         _of_thread.spare = outgoing
         return Parcel(_HEADS[flags] + data)
     if len(outgoing.descriptors) >= DESCRIPTORS_MAX:
+        outgoing.drop()
         raise TypeError(f"too many handles in one message: {DESCRIPTORS_MAX // ENDS} fit, so send them in several")
-    return _parcel(flags, data, outgoing)
+    try:
+        return _parcel(flags, data, outgoing)
+    except BaseException:
+        outgoing.drop()
+        raise
+
+
+def pack_pieces(value: Any) -> Pieces:
+    """Anything that can be carried, but for what brings descriptors along: they cannot lie in memory.
+
+    Raises:
+        TypeError: some part of it cannot be carried; which one.
+    """
+    me = here()
+    outer = packing.get(me)
+    outgoing = packing[me] = Outgoing(still=True)
+    try:
+        data, by_value = _dump_by_name(value, outgoing), False
+        if data is None:
+            outgoing = packing[me] = Outgoing(still=True)
+            data, by_value = _dump_by_value(value, outgoing), True
+    finally:
+        if outer is None:
+            del packing[me]
+        else:
+            packing[me] = outer
+    return Pieces(data, by_value, outgoing.buffers)
+
+
+def unpack_pieces(data: memoryview, *, by_value: bool, buffers: Sequence[memoryview]) -> Any:
+    """What `pack_pieces` was given. Large buffers are not copied: what is rebuilt lies in them. Raises as `unpack`."""
+    if by_value:
+        return load_by_value(data, buffers)
+    return pickle.loads(data, buffers=buffers)  # noqa: S301  # from another computicle of ours
 
 
 def pack_plain(pickled: bytes) -> Parcel:
     """What `pickle_plain` has made."""
-    return Parcel(_HEADS[0] + pickled) if len(pickled) <= INLINE_MAX else _parcel(0, pickled, _Outgoing())
+    return Parcel(_HEADS[0] + pickled) if len(pickled) <= INLINE_MAX else _parcel(0, pickled, Outgoing())
 
 
-def carry_descriptors(owner: Any, descriptors: Sequence[int]) -> int:
-    """For a __reduce__: have copies of `owner`'s descriptors go along; the place where they will be found.
-
-    Raises:
-        TypeError: nothing is being packed: it was to be copied, or pickled into a file.
-    """
-    outgoing = _packing.get(here())
-    if outgoing is None:
-        raise TypeError(
-            "a handle of a computicle cannot be copied or pickled: pass it to another one by argument or message"
-        )
-    place = len(outgoing.descriptors)
-    outgoing.descriptors.extend(descriptors)
-    outgoing.kept.append(owner)
-    return place
-
-
-def _dump_by_name(value: Any, outgoing: _Outgoing) -> bytes | None:
+def _dump_by_name(value: Any, outgoing: Outgoing) -> bytes | None:
     """As pickle has it; None if the receiver would not find what it names."""
     try:
         data = pickle.dumps(value, 5, buffer_callback=outgoing.keep)
@@ -193,22 +194,33 @@ def _dump_by_name(value: Any, outgoing: _Outgoing) -> bytes | None:
     return None if b"__main__" in data else data
 
 
-def _dump_by_value(value: Any, outgoing: _Outgoing) -> bytes:
-    import cloudpickle  # noqa: PLC0415  # only here: it takes longer to import than all of computicle
+def _dump_by_value(value: Any, outgoing: Outgoing) -> bytes:
+    # Only here: what this imports takes longer to import than all of computicle.
+    from computicle.worlds.structures import Pickler  # noqa: PLC0415
 
     file = io.BytesIO()
     try:
-        cloudpickle.Pickler(file, 5, buffer_callback=outgoing.keep_small).dump(value)
+        Pickler(file, 5, buffer_callback=outgoing.keep_small).dump(value)
     except Exception as error:
-        part = culprit_of(value, lambda it: cloudpickle.Pickler(io.BytesIO(), 5).dump(it))
+        if outgoing.refusal is not None:
+            raise outgoing.refusal from None
+        outgoing.drop()
+
+        def carry(part: Any) -> None:
+            try:
+                Pickler(io.BytesIO(), 5).dump(part)
+            finally:
+                outgoing.drop()  # so that what was to move can be tried again
+
+        part = culprit_of(value, carry)
         raise TypeError(f"{part} cannot be carried to another computicle: {error}") from error
     return file.getvalue()
 
 
-def _parcel(flags: int, data: bytes, outgoing: _Outgoing) -> Parcel:
+def _parcel(flags: int, data: bytes, outgoing: Outgoing) -> Parcel:
     parts = [data, *outgoing.buffers]
     if len(parts) == 1 and len(data) <= INLINE_MAX:
-        return Parcel(bytes((flags,)) + data, tuple(outgoing.descriptors), 0, tuple(outgoing.kept))
+        return outgoing.parcel(bytes((flags,)) + data)
     sizes = [len(data), *(view.nbytes for view in outgoing.buffers)]
     head = struct.pack(f"<BI{len(sizes)}Q", flags | LARGE, len(sizes), *sizes)
     if sum(sizes) >= HEAVY_MIN:
@@ -219,7 +231,7 @@ def _parcel(flags: int, data: bytes, outgoing: _Outgoing) -> Parcel:
     except BaseException:
         os.close(memory)
         raise
-    return Parcel(head, (memory, *outgoing.descriptors), 1, tuple(outgoing.kept))
+    return outgoing.parcel(head, (memory,), 1)
 
 
 def _write_aligned(memory: int, parts: Sequence[Any]) -> None:

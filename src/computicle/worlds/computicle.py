@@ -24,7 +24,7 @@ from computicle.engine.packets import PacketSocket, packet_pair
 from computicle.scheduler.arguments import checked_callable, checked_seconds, name_of
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.word import entering
-from computicle.worlds.codec import Parcel, pack
+from computicle.worlds.codec import pack
 from computicle.worlds.contact import Contact
 from computicle.worlds.handle import Handle
 from computicle.worlds.home import home_of
@@ -33,6 +33,7 @@ from computicle.worlds.launcher import absolute_paths, launcher
 from computicle.worlds.mail import mail_pair
 from computicle.worlds.obituary import read_end
 from computicle.worlds.orders import killing, said, starting
+from computicle.worlds.parcel import Parcel
 from computicle.worlds.program import Call, program_of
 
 __all__ = ["Computicle"]
@@ -158,6 +159,7 @@ def _start(
             sockets = (lane_there.fileno(), out, err, obituary_there.fileno(), birth_there.fileno())
             theirs = (*mail_there.numbers(), *sockets)
             launcher.ask(starting(uid, preload), theirs)
+            handle.zygote = launcher.number
             given.close()  # now: if the zygote dies with them, what it was to write to ends
             with suppress(BrokenPipeError):  # it has ended already: whoever waits for it is told
                 settings["env"] = launcher.told(settings["env"])

@@ -28,7 +28,7 @@ from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.flows import outermost, running
 from computicle.scheduler.kernel import Kernel
 from computicle.scheduler.outside import FromOutside
-from computicle.worlds.codec import ENDS, carry_descriptors, pack, pack_plain, pickle_plain, take_descriptors
+from computicle.worlds.codec import ENDS, pack, pack_plain, pickle_plain, take_descriptors
 from computicle.worlds.errors import ComputicleDied, bring_error, carried_error
 from computicle.worlds.home import HEAD
 from computicle.worlds.keeper import Keeper, keep_watch
@@ -37,6 +37,7 @@ from computicle.worlds.launcher import launcher
 from computicle.worlds.mail import MESSAGE, MESSAGES, PLAIN_MAX, Mail, MailEnds, mail_pair
 from computicle.worlds.obituary import End
 from computicle.worlds.orders import killing, quitting
+from computicle.worlds.parcel import carry_descriptors
 from computicle.worlds.requests import QUIT
 
 __all__ = ["Contact"]
@@ -70,6 +71,7 @@ class Contact:
         self.pid = pid
         self.grace_s = grace_s  # None: it is the main program, which the zygote has not made and does not kill
         self.obituary = obituary
+        self.zygote = launcher.number  # which it is of, as far as this process has started it
         self.end: End | None = None  # once it is known
         self.asked_to_end = False  # by this process: its end is nobody's error
         self._refuses = False  # it takes nothing more

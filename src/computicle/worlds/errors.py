@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 from computicle.engine.packets import copies_of
 from computicle.scheduler.errors import Cancelled, FiberCancelled
 from computicle.scheduler.traces import set_cause
-from computicle.worlds.codec import Parcel, pack, unpack
+from computicle.worlds.codec import pack, unpack
+from computicle.worlds.parcel import Parcel
 
 __all__ = ["ComputicleDied", "RemoteError", "RemoteTraceback", "bring_error", "carried_error", "carry_error"]
 

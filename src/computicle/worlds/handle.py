@@ -28,11 +28,12 @@ from computicle.scheduler.flows import outermost, running
 from computicle.scheduler.line import Line, Taken
 from computicle.scheduler.traces import with_trace
 from computicle.scheduler.word import entering
-from computicle.worlds.codec import Parcel, pack
+from computicle.worlds.codec import pack
 from computicle.worlds.contact import Contact
 from computicle.worlds.home import HEAD, INTRODUCED, Home, home_of
 from computicle.worlds.mail import mail_pair
 from computicle.worlds.mailbox import Mailbox
+from computicle.worlds.parcel import Parcel
 from computicle.worlds.reply import Reply
 from computicle.worlds.requests import CALL, CANCEL, EXEC, GET, SET, Asked
 

@@ -32,11 +32,12 @@ from computicle.scheduler.line import Line
 from computicle.scheduler.log import log_error
 from computicle.scheduler.outside import FromOutside
 from computicle.scheduler.park import look_around
-from computicle.worlds.codec import Parcel, unpack
+from computicle.worlds.codec import unpack
 from computicle.worlds.errors import ComputicleDied, bring_error, carry_error
 from computicle.worlds.lane import Lane
 from computicle.worlds.mailbox import Mailbox
 from computicle.worlds.obituary import RUN_OVER, End
+from computicle.worlds.parcel import Parcel
 from computicle.worlds.reply import Reply
 
 if TYPE_CHECKING:

@@ -24,6 +24,7 @@ from computicle.scheduler.line import Line
 from computicle.scheduler.log import log_error
 from computicle.scheduler.scope import Scope
 from computicle.worlds.errors import ComputicleDied
+from computicle.worlds.launcher import launcher
 from computicle.worlds.obituary import End, read_end
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ class Keeper(Attendant):
                     packet = wire.receive(PEEK) or me.kernel.finish_op(me, wire.reading, wire.receive, PEEK)
         finally:
             wire.close()
+        if not packet.data and handle.grace_s is not None:
+            launcher.recover(handle.zygote)
         self._tell(read_end(packet, handle.name, main=handle.grace_s is None))
 
     def _tell(self, end: End) -> None:

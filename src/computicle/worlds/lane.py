@@ -28,7 +28,8 @@ from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.flows import outermost
 from computicle.scheduler.log import log_error
 from computicle.scheduler.scope import Scope
-from computicle.worlds.codec import Parcel, carry_descriptors, take_descriptors
+from computicle.worlds.codec import take_descriptors
+from computicle.worlds.parcel import Parcel, carry_descriptors
 from computicle.worlds.senders import Crowd, Senders, send_through, sender_here
 
 __all__ = ["Lane"]
@@ -50,12 +51,17 @@ class Lane:
         Raises:
             BrokenPipeError: nobody will receive it.
         """
-        data, descriptors, own, _kept = parcel
+        data, descriptors, own, _kept, moving = parcel
         try:
             me = sender_here()
-            if not self._senders.waiting and send_packet(self.sock, head + data, descriptors):
-                return
-            self._send_when_room(me, Packet(head + data, descriptors))
+            if self._senders.waiting or not send_packet(self.sock, head + data, descriptors):
+                self._send_when_room(me, Packet(head + data, descriptors))
+        except BaseException:
+            parcel.unsent()
+            raise
+        else:
+            if moving:
+                parcel.sent()
         finally:
             if own:
                 parcel.close()
@@ -72,10 +78,16 @@ class Lane:
             if crowd is None or not crowd.late:
                 try:
                     if send_packet(self.sock, data, parcel.descriptors):
+                        parcel.sent()
                         return
                 except BrokenPipeError:
+                    parcel.unsent()
                     return
             packet = Packet(data, copies_of(parcel.descriptors))
+            parcel.sent()  # if it does not get there after all, what moved is nobody's
+        except BaseException:
+            parcel.unsent()
+            raise
         finally:
             parcel.close()
         if me is None:

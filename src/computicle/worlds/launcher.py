@@ -25,10 +25,10 @@ from weakref import WeakSet
 
 from computicle.engine.packets import Packet, PacketSocket, packet_pair, send_waiting
 from computicle.scheduler.ends import after_leaving
-from computicle.worlds.codec import Parcel
 from computicle.worlds.lane import Lane
+from computicle.worlds.parcel import Parcel
 from computicle.worlds.places import ROOT
-from computicle.worlds.wards import Shared
+from computicle.worlds.wards import Shared, catching_up
 
 __all__ = ["Launcher", "launcher"]
 
@@ -58,6 +58,7 @@ class Launcher:
         self._environ: dict[str, str] | None = None  # the zygote's, and so what each computicle finds; if it is known
         self._shared: WeakSet[Shared] = WeakSet()  # what there is in the main program
         self.place = ROOT  # this process's, for what is laid out by places
+        self.number = 0  # of zygotes that were started from here
 
     def ask(self, request: bytes, descriptors: Sequence[int] = ()) -> None:
         """Ask the zygote for something, and start it if need be. What it answers comes elsewhere.
@@ -79,11 +80,20 @@ class Launcher:
         """Have the zygote look after what is about to be shared. Waits and raises as `ask` does."""
         self.note(shared)
         self.ask(*shared.keeping())
+        self.ask(catching_up([shared.uid]))
 
     def note(self, shared: Shared) -> None:
         """This process has something that the zygote looks after."""
         with self._lock:
             self._shared.add(shared)
+
+    def recover(self, number: int) -> None:
+        """The zygote of this number has died, or is about to: if there is something to look after, start another one."""
+        lane = self._lane
+        if number == self.number and lane is not None and self._process is not None and self._shared:
+            self._forget(lane)
+            with contextlib.suppress(OSError, RuntimeError):
+                self._way()
 
     def told(self, environ: dict[str, str]) -> dict[str, str] | None:
         """What a computicle has to be told to have this environment: nothing, if it finds the very same."""
@@ -136,6 +146,7 @@ class Launcher:
             PROGRAM.format(absolute_paths(), "LC_CTYPE" not in environ, theirs.fileno(), watch),
         ]
         self._environ = environ
+        self.number += 1
         try:
             self._process = subprocess.Popen(  # noqa: S603
                 command,
@@ -150,9 +161,12 @@ class Launcher:
         finally:
             theirs.close()
             os.close(watch)
-        for shared in [*self._shared]:
-            with contextlib.suppress(BrokenPipeError):  # whoever asks for something next is told
+        there = [*self._shared]
+        with contextlib.suppress(BrokenPipeError):  # whoever asks for something next is told
+            for shared in there:
                 send_waiting(ours, Packet(*shared.keeping()))
+            if there:
+                send_waiting(ours, Packet(catching_up([shared.uid for shared in there]), ()))
         return Lane(ours, "the zygote")
 
     def _forget(self, lane: Lane) -> None:

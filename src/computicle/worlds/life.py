@@ -29,11 +29,11 @@ from computicle.scheduler.scope import Scope
 from computicle.scheduler.spots import calls_out
 from computicle.scheduler.word import entering
 from computicle.words import wait_for
-from computicle.worlds.codec import Parcel
 from computicle.worlds.functions import own_namespace
 from computicle.worlds.home import HEAD, STAYS, Home
 from computicle.worlds.launcher import launcher
 from computicle.worlds.orders import alive
+from computicle.worlds.parcel import Parcel
 
 __all__ = ["Life"]
 

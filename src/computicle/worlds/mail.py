@@ -39,7 +39,7 @@ from computicle.engine.pipes import RECORD_MAX, PipeEnd, pipe_pair, write_waitin
 from computicle.scheduler.carrier import fiber_here
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.park import look_around
-from computicle.worlds.codec import Parcel
+from computicle.worlds.parcel import Parcel
 from computicle.worlds.senders import Senders, send_through, sender_here
 
 __all__ = [
@@ -142,7 +142,7 @@ class Mail:
         Args:
             kind: MESSAGE or MESSAGES.
         """
-        data, descriptors, own, _kept = parcel
+        data, descriptors, own, _kept, moving = parcel
         try:
             me = sender_here()
             if descriptors or len(data) > PLAIN_MAX:
@@ -151,6 +151,12 @@ class Mail:
                 record = RECORD.pack(kind, len(data)) + data
                 if self._waiting or not self.ends.pipe.write(record):
                     self._write_when_room(me, record)
+        except BaseException:
+            parcel.unsent()
+            raise
+        else:
+            if moving:
+                parcel.sent()
         finally:
             if own:
                 parcel.close()

@@ -19,9 +19,10 @@ from computicle.scheduler.errors import Cancelled
 from computicle.scheduler.flows import RunScope
 from computicle.scheduler.park import Opening
 from computicle.scheduler.spots import calls_out
-from computicle.worlds.codec import Parcel, pack, unpack
+from computicle.worlds.codec import pack, unpack
 from computicle.worlds.functions import set_by_hand
 from computicle.worlds.home import HEAD, Home, use_requests
+from computicle.worlds.parcel import Parcel
 from computicle.worlds.program import run_source
 
 __all__ = ["CALL", "CANCEL", "EXEC", "GET", "QUIT", "SET", "Asked"]

@@ -31,9 +31,10 @@ from typing import Any, Protocol
 
 from computicle.worlds.places import Places
 
-__all__ = ["Shared", "Ward", "Wards", "giving", "keeping"]
+__all__ = ["Shared", "Ward", "Wards", "catching_up", "giving", "keeping"]
 
 KEEP = b"W"
+CATCH_UP = b"C"
 GIVE = b"G"
 BELL_SIZE = 65_536  # bytes: all that a bell's pipe holds
 LAST_S = 2.0  # how long those may take to be gone whom the system kills along with a zygote
@@ -41,6 +42,8 @@ LAST_S = 2.0  # how long those may take to be gone whom the system kills along w
 
 class Shared(Protocol):
     """One of them, as a process has it."""
+
+    uid: bytes
 
     def keeping(self) -> tuple[bytes, Sequence[int]]:
         """The order to keep it (see below), with its descriptors."""
@@ -74,7 +77,10 @@ class Ward:
         """Whoever was at `place` is dead: what it had is nobody's."""
 
     def rung(self, data: bytes) -> None:
-        """This was written to its bell, by several processes, it may be: whole writes, one behind the other."""
+        """This was written to its bell, by several processes, it may be: whole writes, one behind the other.
+
+        Once it is called for nothing, at first: the bell was there before its zygote was.
+        """
 
     def take(self, what: bytes, descriptors: Sequence[int]) -> None:
         """It is given something more. The descriptors are its own from now on."""
@@ -98,8 +104,8 @@ class Wards:
         self, places: Places, listen: Callable[[int, Callable[[], None]], None], ignore: Callable[[int], None]
     ) -> None:
         self._places = places
-        self._listen = listen
-        self._ignore = ignore
+        self.listen = listen  # these two are for the wards, too
+        self.ignore = ignore
         self._wards: dict[bytes, tuple[Ward, int]] = {}  # by uid, with the bell's reading end
 
     def __iter__(self) -> Iterator[Ward]:
@@ -115,6 +121,8 @@ class Wards:
         if kind == KEEP:
             uid, name, given = pickle.loads(order[1:])  # noqa: S301  # from our own program
             self._keep(uid, name, given, descriptors)
+        elif kind == CATCH_UP:
+            self._catch_up(pickle.loads(order[1:]))  # noqa: S301
         elif kind == GIVE:
             uid, what = pickle.loads(order[1:])  # noqa: S301
             ward = self.get(uid)
@@ -149,17 +157,25 @@ class Wards:
                 os.close(descriptor)
             return
         self._wards[uid] = (ward, bell)
-        self._listen(bell, lambda: self._hear(ward, bell))
-        self._have(ward, lambda: self._catch_up(ward))
+        self.listen(bell, lambda: self._hear(ward, bell))
 
-    def _catch_up(self, ward: Ward) -> None:
-        """See to those who have died before it was kept."""
-        gone = {place: pid for place, pid in ward.members().items() if place not in self._places}
-        for pid in gone.values():
-            _await_end(pid)
-        for see_to in (ward.requeue, ward.sweep):
-            for place in gone:
-                see_to(place)
+    def _catch_up(self, uids: Sequence[bytes]) -> None:
+        """See to those who have died before these were kept."""
+        wards = [self._wards[uid][0] for uid in uids if uid in self._wards]
+        gone: dict[int, list[Ward]] = {}
+        for ward in wards:
+            for place, pid in ward.members().items():
+                if place not in self._places:
+                    _await_end(pid)
+                    gone.setdefault(place, []).append(ward)
+        for place, concerned in gone.items():
+            for ward in concerned:
+                self._have(ward, lambda ward=ward, place=place: ward.requeue(place))  # type: ignore[misc]
+        for place, concerned in gone.items():
+            for ward in concerned:
+                self._have(ward, lambda ward=ward, place=place: ward.sweep(place))  # type: ignore[misc]
+        for ward in wards:
+            self._have(ward, lambda ward=ward: ward.rung(b""))  # type: ignore[misc]
 
     def _hear(self, ward: Ward, bell: int) -> None:
         try:
@@ -182,15 +198,22 @@ class Wards:
     def _drop(self, ward: Ward) -> None:
         found = self._wards.pop(ward.uid, None)
         if found is not None:
-            self._ignore(found[1])
+            self.ignore(found[1])
             os.close(found[1])
             with contextlib.suppress(Exception):
                 ward.close()
+            # Its parts go now: the zygote's collector is off, and a child's would close descriptors of its own.
+            vars(ward).clear()
 
 
 def keeping(uid: bytes, name: str, given: Any) -> bytes:
     """Look after this: `name` is module:class of its ward. With descriptors: its bell, and what the class wants."""
     return KEEP + pickle.dumps((uid, name, given))
+
+
+def catching_up(uids: Sequence[bytes]) -> bytes:
+    """All of these are kept now: see to what was before that. Together, for what is in one may lie in another."""
+    return CATCH_UP + pickle.dumps(uids)
 
 
 def giving(uid: bytes, what: bytes) -> bytes:

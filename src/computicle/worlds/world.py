@@ -23,7 +23,7 @@ from computicle.scheduler.carrier import here
 from computicle.scheduler.ends import close_flow, exit_status
 from computicle.scheduler.flows import RunScope, adopt, run_main
 from computicle.scheduler.log import log_error
-from computicle.worlds.codec import Parcel, pack, unpack
+from computicle.worlds.codec import pack, unpack
 from computicle.worlds.errors import carry_error
 from computicle.worlds.home import Home
 from computicle.worlds.launcher import launcher
@@ -31,6 +31,7 @@ from computicle.worlds.life import Life
 from computicle.worlds.mail import MailEnds
 from computicle.worlds.mailbox import Mailbox
 from computicle.worlds.orders import TRY_OUT, ending
+from computicle.worlds.parcel import Parcel
 from computicle.worlds.prefixed import Prefixed
 from computicle.worlds.preload import try_out
 
@@ -75,7 +76,7 @@ def _outcome(value: Any, error: BaseException | None, name: str) -> tuple[bool, 
     """What it has come to: whether it has failed, and with what."""
     try:
         if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
-            return False, pack(value)
+            return False, pack(value, for_one=False)
     except BaseException as problem:
         error = problem
     return True, carry_error(error, name)

@@ -1,0 +1,310 @@
+"""Heap: shared memory that blocks are allocated from, by all computicles that have been given it.
+
+Rules:
+  1. Each process allocates from a region of its own, and frees blocks wherever they lie. No process ever
+     waits for another one that is in the middle of something.
+  2. In one process there is one Heap for a heap, however often it arrives.
+  3. Within a process one thread at a time allocates or frees. To free never waits, for it
+     may be done by a finaliser, which strikes anywhere: what cannot be freed at once is
+     freed by whoever is at it.
+  4. Memory that is asked for and not there is waited for, until somebody frees some.
+
+Not here: where blocks lie (region.py), what they are (owned.py), the dead (heap_keeper.py).
+"""
+
+import os
+import sys
+import threading
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, NamedTuple, NoReturn, cast
+from weakref import WeakValueDictionary
+
+from computicle.engine.pipes import PipeEnd, pipe_pair
+from computicle.scheduler.arguments import checked_count, checked_timeout
+from computicle.scheduler.fiber import Fiber
+from computicle.scheduler.word import entering
+from computicle.work.block import Block
+from computicle.work.layout import SIZE_MAX, Layout
+from computicle.work.ledger import HeapShare, share_of
+from computicle.work.memory import HeapMemory
+from computicle.work.owned import Lease
+from computicle.work.places import own_place
+from computicle.work.region import Region
+from computicle.work.room import Room, may_come_from_threads
+from computicle.work.sizes import GRANULE, counted
+from computicle.work.space import Space
+from computicle.work.survey import check as check_space
+from computicle.work.survey import dump as dump_space
+from computicle.worlds.codec import take_descriptors
+from computicle.worlds.launcher import launcher
+from computicle.worlds.parcel import carry_descriptors
+from computicle.worlds.wards import keeping
+
+__all__ = ["Heap", "HeapStats"]
+
+WARD = "computicle.work.heap_keeper:HeapWard"
+DESCRIPTORS = 3  # that a heap travels by
+
+# Of this process, by uid. Written by `_attach`, in any thread, and cleared in a forked child.
+_known: "WeakValueDictionary[bytes, Heap]" = WeakValueDictionary()
+
+
+class HeapStats(NamedTuple):
+    """What there is in a heap. While others use it, some of it may be newer than the rest."""
+
+    size: int  # bytes, as given
+    used: int  # bytes that the blocks count which are alive
+    blocks: int  # that are alive
+    allocated: int  # bytes, ever
+    freed: int
+    places: dict[int, HeapShare]  # by place: who allocated and freed
+
+
+class Heap:
+    """Memory that this process and others allocate blocks from, and hand to each other.
+
+    It can be passed to any other computicle, by argument or message, and is the same heap there. Its memory is the
+    system's again when nobody has it any more.
+
+    Args:
+        size: bytes that all blocks may have together. They are taken from the system only as they are used. Each block
+            counts a little more than it has: up to a quarter, or 64 bytes; on CPython 3.11, whole pages.
+
+    Raises:
+        OSError: the system does not have the memory.
+    """
+
+    def __init__(self, size: int) -> None:
+        checked_count("Heap", "size", size, 1)
+        if size > SIZE_MAX:
+            raise ValueError(f"Heap: size must be {SIZE_MAX} or less, not {size}")
+        if sys.platform != "linux":
+            raise RuntimeError("heaps need Linux so far (memfd_create)")
+        layout = Layout.of(size, counted(Block.room(size)))
+        self._attach(os.urandom(8), HeapMemory.make(layout), _pipe(), None)
+
+    def _attach(self, uid: bytes, memory: HeapMemory, room: PipeEnd, bell: PipeEnd | None) -> None:
+        self.uid = uid
+        self.left_behind = False  # by a fork
+        self._memory = memory
+        self._bell = bell  # once the zygote looks after it
+        self._space = Space(memory)
+        self.size = self._space.layout.size
+        self._region = Region(self._space, own_place(), os.getpid())
+        self._room = Room(self._space.hint, room, "memory in a heap")
+        self._lock = threading.Lock()
+        self._late: deque[int] = deque()  # to be freed by whoever has the lock, or has had it
+        self._sharing = threading.Lock()
+        _known[uid] = self
+
+    def alloc(self, n: int, timeout: float | None = None) -> Block:
+        """A block of n bytes, whatever they were used for before. Waits while there are not so many.
+
+        Raises:
+            TimeoutError: there were not, within `timeout` seconds.
+            ValueError: there never will be: the whole heap is smaller.
+        """
+        checked_count("alloc", "n", n, 1)
+        timeout = checked_timeout("alloc", timeout)
+        self.check_fits("alloc", n)
+        me = entering()
+        me.credit -= 1
+        return Block(self, self._reserve(me, Block.room(n), timeout), n, _where())
+
+    # For who knows what lies where.
+
+    def reserve(self, me: Fiber, n: int, timeout: float | None) -> int:
+        """Where n bytes are that this place holds now. Waits, and raises as `alloc` does.
+
+        What is to be a Block has to be `Block.room(n)` long.
+        """
+        self.check_fits("reserve", n)
+        return self._reserve(me, n, timeout)
+
+    def try_reserve(self, n: int) -> int | None:
+        """The same; None if there are not so many now. Never waits."""
+        region = self._region
+        with self._lock:
+            offset = region.alloc(n)
+        if self._late:
+            self._free_late()
+        if region.ledger.withdrawn:
+            region.ledger.withdrawn = False
+            self._room.announce()
+        return offset or None
+
+    def memory(self, offset: int, n: int) -> memoryview:
+        """The n bytes there. Nobody counts this view."""
+        tables = self._space.around(offset)
+        start = offset - tables.first
+        return tables.memory[start : start + n]
+
+    def claim(self, offset: int) -> None:
+        """This place holds what is there. It was handed here by who has held it."""
+        tables = self._space.around(offset)
+        tables.holders[(offset - tables.first) // GRANULE] = self._region.ledger.code
+
+    def set_holder(self, offset: int, holder: int) -> None:
+        """This place holds what is there no more, but `holder` does."""
+        tables = self._space.around(offset)
+        tables.holders[(offset - tables.first) // GRANULE] = holder
+
+    def release(self, offset: int) -> None:
+        """Free what is there, which this place holds. Never waits. Any thread, and in the middle of anything."""
+        region = self._region
+        if self._lock.acquire(False):
+            try:
+                region.free(offset)
+            finally:
+                self._lock.release()
+        else:
+            region.check_held(offset)
+            self._late.append(offset)
+        if self._late:
+            self._free_late()
+        self._room.announce()
+
+    def wrap(self, offset: int, n: int, where: str = "", lease: Lease | None = None) -> Block:
+        """A Block of what is there, which this place holds, and which was reserved for one.
+
+        Args:
+            where: file:line, to be named if it is dropped. Empty: nobody knows.
+            lease: if it is on loan, on which.
+        """
+        return Block(self, offset, n, where, lease)
+
+    @property
+    def number(self) -> int:
+        """The descriptor of its file."""
+        return self._memory.number
+
+    # For people and tests.
+
+    def stats(self) -> HeapStats:
+        """How much is in use, and by whom."""
+        places = {place: share_of(self._space, place) for place in self._space.places()}
+        allocated = sum(share.allocated for share in places.values())
+        freed = sum(share.freed for share in places.values())
+        blocks = sum(share.allocated_blocks - share.freed_blocks for share in places.values())
+        return HeapStats(self.size, allocated - freed, blocks, allocated, freed, places)
+
+    def check(self) -> None:
+        """Assert the rules, while nobody is at it: for tests."""
+        with self._lock:
+            assert not self._late
+            self._region.check()
+            check_space(self._space)
+
+    def dump(self) -> str:
+        """What there is, by place and by length, for people."""
+        return dump_space(self._space)
+
+    def __repr__(self) -> str:
+        if self.left_behind:
+            return "<Heap of the process that has forked this one>"
+        return f"<Heap of {self.size} bytes, {self.stats().used} in use>"
+
+    # Travelling.
+
+    def __reduce__(self) -> Any:
+        self.share()
+        assert self._bell is not None
+        try:
+            place = carry_descriptors(self, (self._memory.number, self._room.end.number, self._bell.number))
+        except TypeError:
+            raise TypeError(
+                "a Heap cannot be copied or pickled: pass it to a computicle by argument or message"
+            ) from None
+        return _arrive, (self.uid, place)
+
+    def keeping(self) -> tuple[bytes, Sequence[int]]:
+        """The order to the zygote to look after it."""
+        assert self._bell is not None
+        return keeping(self.uid, WARD, None), (self._bell.number, self._memory.number, self._room.end.number)
+
+    def share(self) -> None:
+        """Before another process gets it: the zygote looks after it from now on. Waits as `Launcher.ask` does."""
+        with self._sharing:
+            if self._bell is None:
+                self._bell, reading = pipe_pair()
+                launcher.keep(self)
+                reading.close()  # only now: the zygote opens its own through the other end
+
+    def _leave_behind(self) -> None:
+        """In a forked child."""
+        self.left_behind = True
+        self._space = self._region = cast("Any", _LeftBehind())
+        for end in (self._memory, self._room.end, self._bell):
+            if end is not None:
+                end.close()
+
+    # Within.
+
+    def _reserve(self, me: Fiber, n: int, timeout: float | None) -> int:
+        offset = self.try_reserve(n)
+        if offset is not None:
+            return offset
+        self._room.outside = self._bell is not None or may_come_from_threads()
+        return self._room.wait(me, lambda: self.try_reserve(n), timeout)
+
+    def _free_late(self) -> None:
+        """What was to be freed while somebody had the lock."""
+        while self._late and self._lock.acquire(False):
+            try:
+                while self._late:
+                    self._region.free(self._late.popleft())
+            finally:
+                self._lock.release()
+            self._room.announce()
+
+    def check_fits(self, word: str, n: int) -> None:
+        """Raise ValueError if there never will be so many bytes."""
+        if n > self.size:
+            raise ValueError(f"{word}: {n} bytes do not fit into a heap of {self.size} bytes")
+
+
+class _LeftBehind:
+    """In the place of what belongs to the parent."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise RuntimeError("this heap belongs to the process that has forked this one")
+
+
+def _pipe() -> PipeEnd:
+    """A pipe for all who have this one descriptor, for both directions."""
+    reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        return PipeEnd(os.open(f"/proc/self/fd/{reading}", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def _where() -> str:
+    """The program's own line that is being run, as file:line."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("computicle."):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def _arrive(uid: bytes, place: int) -> Heap:
+    """As it is unpacked."""
+    known = _known.get(uid)
+    if known is not None:
+        return known
+    memory, room, bell = take_descriptors(place, DESCRIPTORS)
+    heap = Heap.__new__(Heap)
+    heap._attach(uid, HeapMemory(memory), PipeEnd(room), PipeEnd(bell))
+    launcher.note(heap)
+    return heap
+
+
+def _leave_all_behind() -> None:
+    for heap in [*_known.values()]:
+        heap._leave_behind()
+    _known.clear()
+
+
+os.register_at_fork(after_in_child=_leave_all_behind)

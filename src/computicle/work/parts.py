@@ -1,0 +1,70 @@
+"""Parts: an object as it lies in a record and in the heap, and how it is rebuilt from there.
+
+A pickle lies there alone, or with large buffers beside it: how many there are, how long each is, then
+each, at multiples of 64 bytes, as numpy and vector instructions like it. What is
+rebuilt lies in them: they are not copied (PEP 574).
+
+Not here: which part of the heap, and whose it is (item.py, heap.py).
+"""
+
+from pickle import loads
+from struct import Struct
+from typing import Any
+
+from computicle.work.record import BY_VALUE, EXTRA_AT, HEAD_SIZE, INLINE, KIND_AT, PARTS
+from computicle.worlds.codec import Pieces, unpack_pieces
+
+__all__ = ["lay_out", "load", "parts_size"]
+
+ALIGNMENT = 64  # bytes
+_COUNT = Struct("<Q")
+
+
+def parts_size(pieces: Pieces) -> int:
+    """How many bytes a pickle takes up with its buffers."""
+    sizes = (len(pieces.data), *(buffer.nbytes for buffer in pieces.buffers))
+    return _aligned(_COUNT.size * (1 + len(sizes))) + sum(map(_aligned, sizes))
+
+
+def lay_out(pieces: Pieces, memory: memoryview) -> None:
+    """Put them into memory of `parts_size` bytes."""
+    parts = (memoryview(pieces.data), *pieces.buffers)
+    for index, number in enumerate((len(parts), *(part.nbytes for part in parts))):
+        _COUNT.pack_into(memory, index * _COUNT.size, number)
+    begin = _aligned(_COUNT.size * (1 + len(parts)))
+    for part in parts:
+        memory[begin : begin + part.nbytes] = part.cast("B")
+        begin += _aligned(part.nbytes)
+
+
+def load(record: memoryview, memory: memoryview | None) -> Any:
+    """The object, in whose record it is: from there, or from where it lies. Raises whatever its rebuilding raises."""
+    by_value = record[EXTRA_AT] >= BY_VALUE
+    buffers: list[memoryview] = []
+    if record[KIND_AT] == INLINE:
+        data = record[HEAD_SIZE:]  # what follows the pickle does no harm: it ends where it says
+    elif record[KIND_AT] == PARTS:
+        assert memory is not None
+        data, *buffers = _parts(memory)
+    else:
+        assert memory is not None
+        data = memory
+    if by_value or buffers:
+        return unpack_pieces(data, by_value=by_value, buffers=buffers)
+    return loads(data)  # noqa: S301  # from our own program
+
+
+def _parts(memory: memoryview) -> list[memoryview]:
+    """What `lay_out` has put there."""
+    (count,) = _COUNT.unpack_from(memory, 0)
+    begin = _aligned(_COUNT.size * (1 + count))
+    parts = []
+    for index in range(count):
+        (size,) = _COUNT.unpack_from(memory, (1 + index) * _COUNT.size)
+        parts.append(memory[begin : begin + size])
+        begin += _aligned(size)
+    return parts
+
+
+def _aligned(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT

@@ -1,0 +1,118 @@
+"""Transit: a block on its way to another computicle, in a message.
+
+Whoever it goes to may never get it: a mailbox may end with messages in it. So a descriptor goes along, the leash:
+when nobody has that any more, and the block is still on its way, it has been lost, and its memory is free.
+
+Rules:
+  1. On its way it is nobody's: its holder is a number that no place has.
+  2. The zygote knows of it before that, and has the other end of the leash.
+  3. Whoever gets it takes it first, and lets go of the leash then.
+
+Not here: when it has left (worlds/codec.py), queues, where items lie that are on their way (queue_keeper.py).
+"""
+
+import os
+from collections.abc import Callable
+from itertools import count
+from struct import Struct
+from typing import TYPE_CHECKING
+
+from computicle.engine.pipes import PipeEnd, pipe_pair
+from computicle.work.places import TRANSIT
+from computicle.worlds.codec import take_descriptors
+from computicle.worlds.launcher import launcher
+from computicle.worlds.wards import giving
+
+if TYPE_CHECKING:
+    from computicle.work.heap import Heap
+    from computicle.work.owned import Owned
+
+__all__ = ["Departure", "Loans", "arrive"]
+
+LOAN = Struct("<QI")  # where it is, and its holder while it is on its way
+
+_numbers = count(1)  # of this process's; any thread
+
+
+class Departure:
+    """A block that is about to leave. It is the sender's again, if it has not left in the end."""
+
+    def __init__(self, block: "Owned") -> None:
+        self._block: Owned | None = None
+        block.check_movable()
+        self._leash, theirs = pipe_pair()
+        holder = TRANSIT | (next(_numbers) & 0xFFFF) << 16
+        block.heap.share()
+        launcher.ask(giving(block.heap.uid, LOAN.pack(block.offset, holder)), (theirs.number,))
+        theirs.close()
+        block.give_up()
+        self._block = block
+        block.heap.set_holder(block.offset, holder)
+
+    @property
+    def descriptor(self) -> int:
+        """The leash."""
+        return self._leash.number
+
+    def sent(self) -> None:
+        """It is another's."""
+        block, self._block = self._block, None
+        self._leash.close()
+        if block is not None:
+            block.arrived()
+
+    def unsent(self) -> None:
+        """It is still its owner's."""
+        block, self._block = self._block, None
+        if block is not None:
+            block.heap.claim(block.offset)
+            block.take_back()
+        self._leash.close()  # only now: the zygote looks whose it is
+
+    def __del__(self) -> None:
+        if self._block is not None:
+            self.unsent()
+
+
+def arrive(heap: "Heap", offset: int, n: int, where: str, place: int) -> "Owned":
+    """As it is unpacked."""
+    (leash,) = take_descriptors(place, 1)
+    heap.claim(offset)
+    os.close(leash)
+    return heap.wrap(offset, n, where)
+
+
+class Loans:
+    """Those of one heap that are on their way, as the zygote knows them."""
+
+    def __init__(
+        self,
+        listen: Callable[[int, Callable[[], None]], None],
+        ignore: Callable[[int], None],
+        lost: Callable[[int, int], None],
+    ) -> None:
+        self._listen = listen
+        self._ignore = ignore
+        self._lost = lost
+        self._leashes: dict[int, PipeEnd] = {}
+
+    def add(self, loan: bytes, leash: int) -> None:
+        """One is about to leave."""
+        offset, holder = LOAN.unpack(loan)
+        end = self._leashes[leash] = PipeEnd(leash)
+
+        def ended() -> None:
+            self._drop(end)
+            self._lost(offset, holder)
+
+        self._listen(leash, ended)
+
+    def close(self) -> None:
+        """The heap is gone."""
+        for end in [*self._leashes.values()]:
+            self._drop(end)
+
+    def _drop(self, end: PipeEnd) -> None:
+        del self._leashes[end.number]
+        self._ignore(end.number)
+        end.close()

@@ -1,0 +1,156 @@
+"""Workers: computicles that run one function on each item of a work queue, and what comes of that.
+
+Rules:
+  1. A worker that dies is started again (worlds/supervisor.py), and the item it had goes to another.
+  2. An item on which the function raises goes to another, too. When it has been tried
+     too often, its error is told, and it is put with the dead.
+  3. What came of each item is told once, though it may have been done twice.
+  4. Who does not take what has come makes the workers wait, once a queueful of it is there.
+
+Not here: leases (item.py), once and in order (outcomes.py), how it is shown (progress.py).
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from computicle.scheduler.arguments import checked_callable, checked_count, name_of
+from computicle.scheduler.log import log_error
+from computicle.words import spawn
+from computicle.work.outcomes import Outcomes
+from computicle.work.progress import show_progress
+from computicle.work.queue import WorkQueue
+from computicle.worlds.errors import ComputicleDied, bring_error, carried_error
+from computicle.worlds.own import self_
+from computicle.worlds.supervisor import Spec, supervise
+
+__all__ = ["Outcome", "Workers", "workers"]
+
+RESTARTS_MAX = 100  # of all workers, within RESTARTS_S: an item that kills whoever takes it is given up long before
+RESTARTS_S = 5.0
+
+
+class Outcome(NamedTuple):
+    """What came of one item."""
+
+    number: int  # of the item, as Item has it
+    value: Any  # of the function
+    error: BaseException | None  # it has raised; ComputicleDied, if whoever took the item has died, too often
+
+    def get(self) -> Any:
+        """The value. Raises the error, if there is one."""
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+class Workers:
+    """The workers of one queue. Iterating gives an Outcome for each item, as they are done.
+
+    The loop ends when the queue is closed and all its items are done. Then it raises GaveUp, if workers died too often.
+    """
+
+    def __init__(self, queue: WorkQueue, specs: Sequence[Spec], results: WorkQueue | None, *, progress: bool) -> None:
+        self._results = results
+        self._outcomes: Outcomes[Outcome | None] = Outcomes()
+        for number in queue.first_numbers():
+            self._outcomes.begin(number)
+        self._fiber = spawn(self._supervise, specs, name="workers")
+        if progress:
+            spawn(show_progress, queue, specs[0].name or "", lambda: self._fiber.done, name="progress of workers")
+
+    def __iter__(self) -> Iterator[Outcome]:
+        for outcome in self._arrivals():
+            if self._outcomes.add(outcome.number, None):
+                yield outcome
+            for _ in self._outcomes.in_order():
+                """Each was given out as it came."""
+
+    def in_order(self) -> Iterator[Outcome]:
+        """The same, in the order in which one producer put the items in. Between several producers there is none."""
+        for arrived in self._arrivals():
+            self._outcomes.add(arrived.number, arrived)
+            for outcome in self._outcomes.in_order():
+                assert outcome is not None
+                yield outcome
+        for outcome in self._outcomes.rest():
+            assert outcome is not None
+            yield outcome
+
+    def wait(self) -> None:
+        """Wait until the queue is closed and all its items are done. Raises GaveUp, if workers died too often."""
+        self._fiber.join()
+
+    def cancel(self) -> None:
+        """Have the workers end. What they had goes back into the queue. Never waits."""
+        self._fiber.cancel()
+
+    def _arrivals(self) -> Iterator[Outcome]:
+        if self._results is None:
+            raise RuntimeError("these workers were told that nobody wants results")
+        for item in self._results:
+            number, value, error = item.value
+            yield Outcome(number, value, None if error is None else bring_error(error))
+        self._fiber.join()
+
+    def _supervise(self, specs: Sequence[Spec]) -> None:
+        try:
+            supervise(specs, max_restarts=RESTARTS_MAX, within=RESTARTS_S)
+        finally:
+            if self._results is not None:
+                self._results.close()
+
+
+def workers(
+    queue: WorkQueue,
+    fn: Callable[[Any], Any],
+    n: int | None = None,
+    *,
+    results: bool = True,
+    progress: bool = False,
+    preload: Sequence[str] = (),
+) -> Workers:
+    """Have computicles take the items of a queue, and run `fn(value)` on each. Waits until it is their turn to start.
+
+    They belong to the scope this is called in, and end once the queue is closed, and nothing is left in it.
+
+    Args:
+        n: how many computicles; as many as there are cores for this program, if not given.
+        results: whether anybody wants what comes of the items. Then it must be taken: the workers do not run ahead further
+            than the queue is long.
+        progress: show on standard error how far they are.
+        preload: modules for all of them, as Computicle takes them.
+
+    Raises:
+        TypeError: `fn` cannot be called, or cannot be carried.
+    """
+    checked_callable("workers", "fn", fn)
+    if n is None:
+        n = len(os.sched_getaffinity(0))
+    checked_count("workers", "n", n, 1)
+    outcomes = WorkQueue(queue.capacity) if results else None
+    name = name_of(fn).rsplit(".", 1)[-1]
+    specs = [Spec(_work, queue, outcomes, fn, name=f"{name}-{number}", preload=preload) for number in range(1, n + 1)]
+    return Workers(queue, specs, outcomes, progress=progress)
+
+
+def _work(queue: WorkQueue, results: WorkQueue | None, fn: Callable[[Any], Any]) -> None:
+    """What each of them does."""
+    if results is not None:
+        for dead in queue.dead:  # one may have died of an item just now, and nobody has told
+            error = ComputicleDied("of a worker", f"died {dead.tries} times while it had this item")
+            results.enqueue((dead.number, None, carried_error(error, self_().name)))
+    for item in queue:
+        number = item.number
+        try:
+            value = fn(item.value)
+            if results is not None:
+                results.enqueue((number, value, None))
+        except Exception as error:
+            if item.leased:
+                if item.tries + 1 == queue.max_tries:  # else another one will meet the same, or all is well
+                    if results is None:
+                        log_error(error, "an item was tried too often")
+                    else:
+                        results.enqueue((number, None, carried_error(error, self_().name)))
+                item.give_back()

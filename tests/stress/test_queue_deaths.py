@@ -1,0 +1,79 @@
+"""A work queue's processes killed, or held up, at every line of it; and thousands of its producers and workers at random
+moments: nothing is lost, nothing is done twice but what a dead one was at, and no memory and no room is lost.
+
+Run by `make stress`, or with COMPUTICLE_STRESS=1: it takes minutes.
+"""
+
+import os
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from computicle import *
+from tests.process.conftest import give_back_the_flow
+from tests.work.chaos import Chaos
+from tests.work.deaths import (
+    WAITING_LIVES,
+    dies_and_is_reckoned,
+    dies_once_woken,
+    lines_of,
+    lines_once_woken,
+    stands_still_and_is_reckoned,
+)
+from tests.work.dying import Arena, Hands
+from tests.work.lives import LIVES, works_on
+from tests.worlds.conftest import _nothing_is_left as _nothing_is_left
+
+KILLS = 500  # in each round
+ROUNDS = 20
+
+pytestmark = [
+    pytest.mark.skipif("COMPUTICLE_STRESS" not in os.environ, reason="takes minutes: make stress"),
+    pytest.mark.timeout(600),
+]
+
+
+@pytest.fixture
+def arena(monkeypatch: pytest.MonkeyPatch) -> Iterator[Arena]:
+    give_back_the_flow()
+    arena = Arena(monkeypatch)
+    yield arena
+    arena.close()
+
+
+@pytest.mark.parametrize("life", LIVES)
+def test_killed_at_every_line(arena: Arena, life: Callable[[Hands], None]) -> None:
+    lines = lines_of(arena, life)
+    killed = [dies_and_is_reckoned(arena, life, line) for line in range(lines)]
+    assert sum(killed) > lines // 2
+
+
+@pytest.mark.parametrize("life", LIVES)
+def test_stopped_at_every_line_while_others_work(arena: Arena, life: Callable[[Hands], None]) -> None:
+    """And one of those others is killed."""
+    others = lines_of(arena, works_on)
+    for line in range(lines_of(arena, life)):
+        stands_still_and_is_reckoned(arena, life, line, random.randrange(others))
+
+
+@pytest.mark.parametrize("life", WAITING_LIVES)
+def test_killed_at_every_line_once_woken(monkeypatch: pytest.MonkeyPatch, life: Callable[[Hands], None]) -> None:
+    for line in range(lines_once_woken(monkeypatch, life)):
+        arena = Arena(monkeypatch, capacity=2)
+        try:
+            dies_once_woken(arena, life, line)
+        finally:
+            arena.close()
+
+
+@pytest.mark.parametrize("round", range(ROUNDS))
+def test_thousands_of_producers_and_workers_are_killed(round: int, tmp_path: Path) -> None:
+    seed = random.randrange(1 << 32)
+    chaos = Chaos(seed, KILLS, str(tmp_path / "book"))
+    try:
+        run(chaos.main)
+    except BaseException as error:
+        error.add_note(f"seed={seed}, {chaos.fared}")
+        raise

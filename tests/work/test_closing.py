@@ -1,0 +1,94 @@
+"""A work queue that is closed while others are at it: what was let in comes out, and everybody is told of the end."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from computicle import *
+from computicle.work.gate import Gate
+from computicle.work.record import inline
+from computicle.work.table import DRAINED
+from computicle.worlds.launcher import launcher
+from tests.conftest import World
+from tests.worlds.conftest import _nothing_is_left  # noqa: F401
+
+LATE_S = 20.0  # bounds a hang
+
+
+@contextmanager
+def keeper_held_up() -> Iterator[None]:
+    """What it is rung for has to wait."""
+    assert launcher._process is not None
+    zygote = launcher._process.pid
+    os.kill(zygote, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(zygote, signal.SIGCONT)
+
+
+def with_dead(queue: WorkQueue, values: list[Any]) -> None:
+    """Have the zygote look after it, and these be with the dead."""
+    with Computicle() as world:
+        world.call(len, queue)
+    queue.enqueue_many(values)
+    for _ in values:
+        queue.dequeue().give_back()
+    wait_for(lambda: len(queue.dead) == len(values), every=0.001)
+
+
+def test_what_was_requeued_before_it_was_closed_comes_out() -> None:
+    def main() -> None:
+        queue = WorkQueue(10, max_tries=1)
+        with_dead(queue, ["again"])
+        with keeper_held_up():
+            for dead in queue.dead:
+                dead.requeue()
+            queue.close()
+        with fail_after(LATE_S):
+            assert [item.value for item in queue] == ["again"]
+        assert len(queue.dead) == 0
+        queue.check()
+
+    run(main)
+
+
+def test_what_is_requeued_takes_up_room_at_once() -> None:
+    def main() -> None:
+        queue = WorkQueue(2, max_tries=1)
+        with_dead(queue, [1, 2])
+        queue.enqueue(3)
+        first, second = queue.dead
+        with keeper_held_up():
+            first.requeue()
+            with pytest.raises(TimeoutError):
+                second.requeue(timeout=0)
+            with pytest.raises(TimeoutError):
+                queue.enqueue(4, timeout=0)
+        with fail_after(LATE_S):
+            assert sorted(queue.dequeue_many(1).values + queue.dequeue_many(1).values) == [1, 3]
+
+    run(main)
+
+
+def test_who_is_refused_because_it_was_just_closed_leaves_nobody_waiting(world: World) -> None:
+    """Whoever closes it may see another one about to put something in, and leave the rest to that one."""
+
+    def main() -> None:
+        queue = WorkQueue(10)
+        table = queue._core.table
+        table.join(2)
+        other = Gate(table, queue._core.pipe, 2, queue._core.room.call)
+        table.ints[other._intent] = 1  # as at the beginning of its `put`
+        queue.close()
+        assert not table.bytes[DRAINED]
+        with pytest.raises(ClosedError):
+            other.put(inline(b"N.", table.record_size), 1)
+        assert table.bytes[DRAINED]
+        assert list(queue) == []
+
+    world.run(main)

@@ -1,0 +1,77 @@
+"""Producers that keep each other out for a moment, and both have to wait: one of them is told."""
+
+from typing import Any
+
+from computicle import *
+from computicle.work.gate import Gate
+from computicle.work.record import inline
+from computicle.work.table import SEVERAL, SOURCES
+from tests.conftest import World
+from tests.worlds.conftest import _nothing_is_left  # noqa: F401
+
+LATE_S = 20.0  # bounds a hang
+
+
+def test_who_was_refused_for_somebody_elses_sake_is_told_when_that_one_is_refused(world: World) -> None:
+    def main() -> None:
+        queue = WorkQueue(2)
+        core = queue._core
+        table = core.table
+        table.join(2)
+        table.bytes[SOURCES + 2] = table.bytes[SEVERAL] = 1
+        other = Gate(table, core.pipe, 2, core.room.call)
+        table.ints[other._intent] = 2  # as at the beginning of its `put`
+        waiting = spawn(queue.enqueue_many, ["a", "b"])
+        yield_()
+        assert "room" in (waiting.waits_for or "")
+
+        table.ints[core.gate._intent] = 2  # as this one's was, when the other one looked
+        record = inline(b"N.", table.record_size)
+        assert not other.put(record * 2, 2)
+        table.ints[core.gate._intent] = 0
+        waiting.join(timeout=1)
+        assert queue.dequeue_many(2).values == ["a", "b"]
+
+    world.run(main)
+
+
+def test_who_finds_it_full_wakes_nobody(world: World) -> None:
+    def main() -> None:
+        queue = WorkQueue(2)
+        core = queue._core
+        core.table.join(2)
+        told: list[bool] = []
+        other = Gate(core.table, core.pipe, 2, lambda: told.append(True))
+        queue.enqueue_many("ab")
+        waiting = spawn(queue.enqueue, "c")
+        yield_()
+        record = inline(b"N.", core.table.record_size)
+        for _ in range(3):
+            assert not other.put(record, 1)
+        assert not told
+        queue.dequeue().finish()
+        waiting.join()
+        for _ in range(2):
+            queue.dequeue().finish()
+        assert other.put(record, 1)
+
+    world.run(main)
+
+
+def put_pairs(queue: WorkQueue, count: int) -> None:
+    for number in range(count):
+        queue.enqueue_many([number, number])
+
+
+def test_producers_whose_batches_only_just_fit_in() -> None:
+    def main() -> None:
+        queue = WorkQueue(2)
+        for _ in range(2):
+            Computicle(put_pairs, queue, 1000)
+        found: list[Any] = []
+        while len(found) < 4000:
+            with queue.dequeue(timeout=LATE_S) as item:
+                found.append(item.value)
+        assert sorted(found) == sorted([*range(1000)] * 4)
+
+    run(main)

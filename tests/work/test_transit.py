@@ -1,0 +1,208 @@
+"""Blocks in messages: they move, once, or not at all; and none that gets lost is left."""
+
+import gc
+import os
+import time
+from typing import Any
+
+import pytest
+
+from computicle import *
+from tests.worlds.conftest import _nothing_is_left  # noqa: F401
+
+LATE_S = 20.0  # bounds a hang
+
+
+def await_no_blocks(heap: Heap) -> None:
+    give_up = time.monotonic() + LATE_S
+    while heap.stats().blocks and time.monotonic() < give_up:
+        os.sched_yield()
+    assert heap.stats().blocks == 0
+    heap.check()
+
+
+def take_one() -> bytes:
+    with receive() as block:
+        return bytes(block[0:5])
+
+
+def first_bytes(block: Block) -> bytes:
+    with block:
+        return bytes(block[0:5])
+
+
+def make_one(heap: Heap) -> Block:
+    block = heap.alloc(100)
+    block[0:5] = b"there"
+    return block
+
+
+def written(heap: Heap) -> Block:
+    block = heap.alloc(10)
+    block[0:5] = b"hello"
+    return block
+
+
+def test_posting_a_block_moves_it() -> None:
+    def main() -> None:
+        heap = Heap(1 << 20)
+        world = Computicle(take_one)
+        block = written(heap)
+        world.post(block)
+        with pytest.raises(Moved):
+            block[0]
+        with pytest.raises(Moved):
+            world.post(block)
+        assert world.wait() == b"hello"
+        await_no_blocks(heap)
+
+    run(main)
+
+
+def test_so_does_an_argument_and_a_global_and_an_answer() -> None:
+    def main() -> None:
+        heap = Heap(1 << 20)
+        assert Computicle(first_bytes, written(heap)).wait() == b"hello"
+        with Computicle(stay=True) as world:
+            assert world.call(first_bytes, written(heap)) == b"hello"
+            world["block"] = written(heap)
+            taken = world["block"]
+            assert first_bytes(taken) == b"hello"
+            assert first_bytes(world.call(make_one, heap)) == b"there"
+        await_no_blocks(heap)
+
+    run(main)
+
+
+def test_several_in_one_message() -> None:
+    def main() -> None:
+        heap = Heap(1 << 20)
+        with Computicle(stay=True) as world:
+            sent = {"one": written(heap), "more": [written(heap) for _ in range(5)]}
+            assert world.call(count_bytes, sent) == 60
+        await_no_blocks(heap)
+
+    run(main)
+
+
+def count_bytes(blocks: dict[str, Any]) -> int:
+    found = [blocks["one"], *blocks["more"]]
+    total = sum(map(len, found))
+    for block in found:
+        block.free()
+    return total
+
+
+def test_one_that_cannot_leave_is_still_yours() -> None:
+    def main() -> None:
+        heap = Heap(1 << 20)
+        block = written(heap)
+        dead = Computicle(int)
+        dead.wait()
+        with Computicle(stay=True) as world:
+            with pytest.raises(ComputicleDied):
+                dead.post(block)
+            with pytest.raises(TypeError, match="generator"):
+                world.post([block, (each for each in "")])
+            with pytest.raises(TypeError, match="generator"):
+                world.post([lambda: 1, block, (each for each in "")])
+            view = memoryview(block)
+            with pytest.raises(BufferError):
+                world.post([block])
+            del view
+            assert bytes(block[0:5]) == b"hello"
+            assert world.call(first_bytes, block) == b"hello"
+        await_no_blocks(heap)
+
+    run(main)
+
+
+def test_a_full_mailbox_and_a_timeout() -> None:
+    def main() -> None:
+        heap = Heap(1 << 24)
+        world = Computicle(stay=True, name="never receives")
+        sent = 0
+        with pytest.raises(TimeoutError):
+            while True:
+                block = written(heap)
+                with fail_after(0.1):
+                    world.post(block)
+                sent += 1
+        assert bytes(block[0:5]) == b"hello"
+        block.free()
+        assert heap.stats().blocks == sent
+        world.kill()
+        await_no_blocks(heap)
+
+    run(main)
+
+
+def test_blocks_lost_with_whoever_was_to_get_them() -> None:
+    def main() -> None:
+        heap = Heap(1 << 20)
+        world = Computicle(stay=True)
+        for _ in range(5):
+            world.post(written(heap))
+        assert heap.stats().blocks == 5
+        world.kill()
+        await_no_blocks(heap)
+
+    run(main)
+
+
+def test_blocks_of_a_sender_that_dies() -> None:
+    def main() -> None:
+        heap = Heap(1 << 20)
+        me = self_()
+        sender = Computicle(send_and_stay, heap, me)
+        with receive(timeout=LATE_S) as block:
+            sender.kill()
+            with pytest.raises(ComputicleDied):
+                sender.wait()
+            assert bytes(block[0:5]) == b"there"
+            assert heap.stats().blocks == 1
+        await_no_blocks(heap)
+
+    run(main)
+
+
+def send_and_stay(heap: Heap, to: Any) -> None:
+    to.post(make_one(heap))
+    sleep(1000)
+
+
+def test_it_is_not_what_a_computicle_comes_to() -> None:
+    def main() -> None:
+        heap = Heap(1 << 20)
+        world = Computicle(make_one, heap)
+        with pytest.raises(TypeError, match="several may ask for that"):
+            world.wait()
+        await_no_blocks(heap)
+
+    run(main)
+
+
+def test_what_came_out_of_a_queue_may_be_posted_on() -> None:
+    def main() -> None:
+        queue = WorkQueue(5)
+        queue.enqueue(written(queue.heap))
+        item = queue.dequeue()
+        assert Computicle(first_bytes, item.value).wait() == b"hello"
+        assert not item.leased
+        assert queue.stats().leased == 0
+        await_no_blocks(queue.heap)
+
+    run(main)
+
+
+def test_it_names_where_it_was_allocated() -> None:
+    def main() -> None:
+        heap = Heap(1 << 20)
+        with Computicle(stay=True) as world:
+            block = world.call(make_one, heap)
+            with pytest.warns(ResourceWarning, match="test_transit.py"):
+                del block
+                gc.collect()
+        await_no_blocks(heap)
+
+    run(main)

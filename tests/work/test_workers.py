@@ -1,0 +1,191 @@
+"""workers: one function on each item, in other computicles, and what comes of it."""
+
+import os
+import signal
+import time
+from typing import Any
+
+import pytest
+
+from computicle import *
+from tests.worlds.conftest import _nothing_is_left  # noqa: F401
+
+COUNT = 200
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def slow_at_first(number: int) -> int:
+    if number % 7 == 0:
+        for _ in range(20):
+            yield_()
+    return number
+
+
+def fails_on(numbers: set[int], number: int) -> int:
+    if number in numbers:
+        raise LookupError(f"not {number}")
+    return number
+
+
+def test_results_as_they_are_done() -> None:
+    def main() -> None:
+        queue = WorkQueue(50)
+        crew = workers(queue, square, 2)
+        spawn(fill, queue)
+        found = [outcome.get() for outcome in crew]
+        assert sorted(found) == [number * number for number in range(COUNT)]
+        crew.wait()
+
+    run(main)
+
+
+def fill(queue: WorkQueue) -> None:
+    queue.enqueue_many(range(COUNT))
+    queue.close()
+
+
+def test_results_in_order() -> None:
+    def main() -> None:
+        queue = WorkQueue(20)
+        queue.enqueue(-1)
+        queue.dequeue().finish()  # so that the first number that counts is not the first
+        queue.enqueue(-1)
+        crew = workers(queue, slow_at_first, 3)
+        spawn(fill, queue)
+        assert [outcome.get() for outcome in crew.in_order()] == [-1, *range(COUNT)]
+
+    run(main)
+
+
+def test_errors_come_when_an_item_was_tried_too_often() -> None:
+    def main() -> None:
+        queue = WorkQueue(50)
+        crew = workers(queue, Fails({3, 4}), 2)
+        queue.enqueue_many(range(10))
+        queue.close()
+        outcomes = list(crew.in_order())
+        assert [outcome.value for outcome in outcomes if outcome.error is None] == [0, 1, 2, 5, 6, 7, 8, 9]
+        with pytest.raises(LookupError, match="not 3"):
+            outcomes[3].get()
+        assert isinstance(outcomes[4].error, LookupError)
+        assert sorted(dead.value for dead in queue.dead) == [3, 4]
+
+    run(main)
+
+
+class Fails:
+    def __init__(self, numbers: set[int]) -> None:
+        self.numbers = numbers
+
+    def __call__(self, number: int) -> int:
+        return fails_on(self.numbers, number)
+
+
+def dies_on_three(number: int) -> int:
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def test_an_item_that_kills_its_workers() -> None:
+    def main() -> None:
+        queue = WorkQueue(50)
+        crew = workers(queue, dies_on_three, 2)
+        queue.enqueue_many(range(10))
+        seen = 0
+        for outcome in crew:  # it is told before the queue is closed
+            seen += 1
+            if outcome.error is not None:
+                assert isinstance(outcome.error, ComputicleDied)
+                assert "3 times" in str(outcome.error)
+            if seen == 10:
+                queue.close()
+        assert seen == 10
+        assert [dead.value for dead in queue.dead] == [3]
+
+    run(main)
+
+
+def test_results_that_cannot_be_carried() -> None:
+    def main() -> None:
+        queue = WorkQueue(5, max_tries=1)
+        crew = workers(queue, lambda number: (each for each in range(number)), 1)
+        queue.enqueue(1)
+        queue.close()
+        (outcome,) = crew
+        assert isinstance(outcome.error, TypeError)
+        assert "generator" in str(outcome.error)
+
+    run(main)
+
+
+def test_nobody_wants_results() -> None:
+    def main() -> None:
+        queue, told = WorkQueue(10), WorkQueue(1000)
+        crew = workers(queue, Tells(told), 2, results=False)
+        spawn(fill, queue)
+        crew.wait()
+        assert sorted(told.dequeue_many(1000).values) == list(range(COUNT))
+        with pytest.raises(RuntimeError, match="nobody wants results"):
+            next(iter(crew))
+
+    run(main)
+
+
+class Tells:
+    def __init__(self, queue: WorkQueue) -> None:
+        self.queue = queue
+
+    def __call__(self, value: Any) -> None:
+        self.queue.enqueue(value)
+
+
+def test_cancelling_them_puts_back_what_they_had() -> None:
+    def main() -> None:
+        queue, told = WorkQueue(10), WorkQueue(10)
+        with scope():
+            crew = workers(queue, Waits(told), 2)
+            queue.enqueue_many(range(4))
+            for _ in range(2):
+                told.dequeue(timeout=20).finish()
+            crew.cancel()
+        give_up = time.monotonic() + 20
+        while len(queue) < 4 and time.monotonic() < give_up:
+            sleep(0.001)
+        assert sorted(queue.dequeue_many(4).values) == [0, 1, 2, 3]
+
+    run(main)
+
+
+class Waits(Tells):
+    def __call__(self, value: Any) -> None:
+        super().__call__(value)
+        sleep(1000)
+
+
+def test_progress_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    def main() -> None:
+        queue = WorkQueue(50)
+        crew = workers(queue, square, 1, progress=True)
+        spawn(fill, queue)
+        assert len(list(crew)) == COUNT
+
+    run(main)
+    said = capfd.readouterr()
+    assert said.out == ""
+    assert f"{COUNT}/{COUNT}" in said.err
+    assert "square" in said.err
+
+
+@pytest.mark.parametrize("n", [0, -1, "two"])
+def test_impossible_numbers(n: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="n must be"):
+        workers(WorkQueue(1), square, n)
+
+
+def test_no_function() -> None:
+    with pytest.raises(TypeError, match="callable"):
+        workers(WorkQueue(1), square(3))  # type: ignore[arg-type]
