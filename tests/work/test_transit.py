@@ -2,13 +2,18 @@
 
 import gc
 import os
+import signal
 import time
+from functools import partial
 from typing import Any
 
 import pytest
 
 from computicle import *
+from computicle.worlds.mail import Mail
+from computicle.worlds.parcel import Parcel
 from tests.worlds.conftest import _nothing_is_left  # noqa: F401
+from tests.worlds.helpers import claim_end
 
 LATE_S = 20.0  # bounds a hang
 
@@ -204,5 +209,39 @@ def test_it_names_where_it_was_allocated() -> None:
                 del block
                 gc.collect()
         await_no_blocks(heap)
+
+    run(main)
+
+
+def die_posting(queue: WorkQueue, to: Computicle, *, sent: bool) -> None:
+    """Take a block, and be killed right before it is posted, or right after."""
+    item = queue.dequeue()
+    send = Mail.send
+
+    def send_and_die(mail: Mail, kind: int, parcel: Parcel) -> None:
+        if sent:
+            send(mail, kind, parcel._replace(moving=()))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(Mail, "send", send_and_die)
+    to.post(item.value)
+
+
+@pytest.mark.parametrize("sent", [False, True])
+def test_one_that_dies_while_it_posts_what_it_had_taken(sent: bool) -> None:
+    def main() -> None:
+        queue = WorkQueue(5)
+        for _ in range(10):
+            queue.enqueue(written(queue.heap))
+            world = Computicle(partial(die_posting, sent=sent), queue, self_())
+            claim_end(world, "SIGKILL").join()
+            if sent:
+                with receive(timeout=LATE_S) as block:
+                    assert bytes(block[0:5]) == b"hello"
+            else:
+                with queue.dequeue(timeout=LATE_S) as item:
+                    assert (item.tries, bytes(item.value[0:5])) == (1, b"hello")
+            assert len(queue) == queue.stats().leased == 0
+            await_no_blocks(queue.heap)
 
     run(main)

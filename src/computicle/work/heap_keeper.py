@@ -20,7 +20,7 @@ from computicle.engine.pipes import PipeEnd
 from computicle.work.layout import ROW_WORDS
 from computicle.work.ledger import PID, Ledger
 from computicle.work.memory import HeapMemory
-from computicle.work.places import KEEPER, code_of
+from computicle.work.places import KEEPER, TRANSIT, code_of
 from computicle.work.region import DISCARD_MIN
 from computicle.work.room import Room
 from computicle.work.sizes import GRANULE
@@ -117,9 +117,14 @@ class HeapWard(Ward):
         HeapKeeper(space, os.getpid()).free(offset)
         self._tell(space)
 
-    def is_held(self, offset: int, place: int) -> bool:
-        """Whether a block is held by that place."""
-        return Space(self._memory).around(offset).holder(offset) & 0xFFFF == code_of(place)
+    def has_left(self, offset: int, place: int) -> bool:
+        """Whether a block is another's that was about to leave that place, whose process is dead."""
+        tables = Space(self._memory).around(offset)
+        holder = tables.holder(offset)
+        if holder & 0xFFFF == TRANSIT and self._loans.has_ended(offset, holder):
+            tables.holders[(offset - tables.first) // GRANULE] = code_of(place)  # it was never sent
+            return False
+        return holder & 0xFFFF != code_of(place)
 
     def take(self, what: bytes, descriptors: Sequence[int]) -> None:
         (leash,) = descriptors
@@ -133,9 +138,13 @@ class HeapWard(Ward):
     def _lost(self, offset: int, holder: int) -> None:
         """A block's leash has ended: if it is still on its way, nobody will get it."""
         space = Space(self._memory)
-        if space.around(offset).holder(offset) == holder:
-            HeapKeeper(space, os.getpid()).free(offset)
-            self._tell(space)
+        if space.around(offset).holder(offset) != holder:
+            return
+        if any(offset in ward.in_flight(self.uid) for ward in self.wards):
+            self._loans.keep(offset, holder)  # it came out of a queue: that sees to it, when its process has ended
+            return
+        HeapKeeper(space, os.getpid()).free(offset)
+        self._tell(space)
 
     def _tell(self, space: Space) -> None:
         """Somebody may find memory now. The dead one may have taken a wake with it, so in any case."""

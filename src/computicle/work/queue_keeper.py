@@ -246,5 +246,5 @@ class QueueWard(Ward):
         return (
             span.offset in self._in_flight(but=at)
             or any(span.offset in ward.in_flight(self.given) for ward in self.wards if ward is not self)
-            or (heap is not None and not heap.is_held(span.offset, place))
+            or (heap is not None and heap.has_left(span.offset, place))
         )

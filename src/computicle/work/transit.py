@@ -57,9 +57,9 @@ class Departure:
     def sent(self) -> None:
         """It is another's."""
         block, self._block = self._block, None
-        self._leash.close()
         if block is not None:
             block.arrived()
+        self._leash.close()  # only now: what it was on loan from must not seem to have it still
 
     def unsent(self) -> None:
         """It is still its owner's."""
@@ -94,25 +94,41 @@ class Loans:
         self._listen = listen
         self._ignore = ignore
         self._lost = lost
-        self._leashes: dict[int, PipeEnd] = {}
+        self._leashes: dict[tuple[int, int], PipeEnd] = {}  # by where the block is, and its holder on its way
+        self._kept: set[tuple[int, int]] = set()  # whose leashes have ended, and which are not to be freed for that
 
     def add(self, loan: bytes, leash: int) -> None:
         """One is about to leave."""
         offset, holder = LOAN.unpack(loan)
-        end = self._leashes[leash] = PipeEnd(leash)
+        self._leashes[offset, holder] = PipeEnd(leash)
 
         def ended() -> None:
-            self._drop(end)
+            self._drop(offset, holder)
             self._lost(offset, holder)
 
         self._listen(leash, ended)
 
+    def keep(self, offset: int, holder: int) -> None:
+        """It may not have left: whoever was sending it may have died before that."""
+        self._kept.add((offset, holder))
+
+    def has_ended(self, offset: int, holder: int) -> bool:
+        """Nobody will get it. Asked once, it is forgotten."""
+        end = self._leashes.get((offset, holder))
+        if end is not None and end.read() == b"":
+            self._drop(offset, holder)
+            return True
+        if (offset, holder) in self._kept:
+            self._kept.remove((offset, holder))
+            return True
+        return False
+
     def close(self) -> None:
         """The heap is gone."""
-        for end in [*self._leashes.values()]:
-            self._drop(end)
+        for loan in [*self._leashes]:
+            self._drop(*loan)
 
-    def _drop(self, end: PipeEnd) -> None:
-        del self._leashes[end.number]
+    def _drop(self, offset: int, holder: int) -> None:
+        end = self._leashes.pop((offset, holder))
         self._ignore(end.number)
         end.close()
