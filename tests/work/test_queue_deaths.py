@@ -20,6 +20,8 @@ from tests.work.deaths import (
 from tests.work.dying import Arena, Hands
 from tests.work.lives import LIVES, works_on
 
+pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of threads that pytest has
+
 KILLS = 9  # of each life
 STOPS = 2
 WOKEN = 4

@@ -253,6 +253,7 @@ def test_in_one_process_it_is_one_object() -> None:
     run(main)
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of threads that pytest has
 def test_a_forked_child_leaves_it_alone() -> None:
     queue = WorkQueue(5)
     queue.enqueue_many(["a", "b"])

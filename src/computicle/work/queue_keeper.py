@@ -108,6 +108,9 @@ class QueueKeeper:
             table.bytes[begin + slot * size] = EMPTY  # first: the next keeper must not free what is another's by then
             if span is not None:
                 self._free(span)
+        if REVIVED in states:  # the last one may be finished already, and whoever had it saw it here, too
+            self._room.announce()
+            self._gate.settle()
 
     def bury(self, place: int) -> None:
         """Whoever was there is dead: give back all it held."""
