@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from computicle import *
+from computicle.work import gate
 from computicle.work.gate import Gate
+from computicle.work.queue_keeper import QueueKeeper
 from computicle.work.record import inline
 from computicle.work.table import DRAINED
 from computicle.worlds.launcher import launcher
@@ -92,3 +94,44 @@ def test_who_is_refused_because_it_was_just_closed_leaves_nobody_waiting(world: 
         assert list(queue) == []
 
     world.run(main)
+
+
+def test_the_last_one_may_be_done_before_whoever_put_it_in_has_noted_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    def main() -> None:
+        queue = WorkQueue(10)
+
+        def write_and_see_it_done(number: int, records: bytes) -> None:
+            os.write(number, records)
+            with queue.dequeue() as item:
+                assert item.value == "last"
+                queue.close()
+
+        monkeypatch.setattr(gate, "write", write_and_see_it_done)
+        queue.enqueue("last")
+        with pytest.raises(ClosedError):
+            queue.dequeue(timeout=LATE_S)
+
+    run(main)
+
+
+def test_the_last_one_requeued_may_be_done_before_the_keeper_has_noted_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    def main() -> None:
+        queue = WorkQueue(10, max_tries=1)
+        queue.enqueue("again")
+        queue.dequeue().give_back()
+        write = QueueKeeper._write
+
+        def write_and_see_it_done(keeper: QueueKeeper, at: int, tries: int) -> bool:
+            written = write(keeper, at, tries)
+            with queue.dequeue() as item:
+                assert item.value == "again"
+                queue.close()
+            return written
+
+        monkeypatch.setattr(QueueKeeper, "_write", write_and_see_it_done)
+        (dead,) = queue.dead
+        dead.requeue()
+        with pytest.raises(ClosedError):
+            queue.dequeue(timeout=LATE_S)
+
+    run(main)

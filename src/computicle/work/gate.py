@@ -86,60 +86,56 @@ class Gate:
         Raises:
             ClosedError: the queue is closed.
         """
-        try:
-            with self._lock:
-                ints, longs = self._ints, self._longs
-                if self._refused and self._is_full(count):
-                    return False
-                ints[self._intent] = count
-                try:
-                    if self._bytes[CLOSED]:
-                        self._check_open()
-                    if self._room < count or self._bytes[SEVERAL]:
-                        self._room = self._look(count)
-                    if self._room >= count:
-                        put = longs[self._put]
-                        # Before they are in: whoever is at this place next must not give a number again.
-                        longs[self._put] = put + count
-                        if number is not self.number:
-                            records = self._numbered(records, put % NUMBERS, count)
-                        write(self._pipe.number, records)
-                        self.number = ((put + count) % NUMBERS + self._mine).to_bytes(4, "little")
-                        self._room -= count
-                        self._refused = False
-                        return True
-                except BlockingIOError:
-                    pass  # which cannot be, as long as the capacity is kept (ends.py)
-                finally:
-                    ints[self._intent] = 0
-                self._withdraw()
+        with self._lock:
+            ints, longs = self._ints, self._longs
+            if self._refused and self._is_full(count):
                 return False
-        except ClosedError:
-            self.settle()  # whoever closed it may have seen the intent, and left it at that
-            raise
+            ints[self._intent] = count
+            try:
+                if self._bytes[CLOSED]:
+                    self._check_open()
+                if self._room < count or self._bytes[SEVERAL]:
+                    self._room = self._look(count)
+                if self._room >= count:
+                    put = longs[self._put]
+                    # Before they are in: whoever is at this place next must not give a number again.
+                    longs[self._put] = put + count
+                    if number is not self.number:
+                        records = self._numbered(records, put % NUMBERS, count)
+                    write(self._pipe.number, records)
+                    self.number = ((put + count) % NUMBERS + self._mine).to_bytes(4, "little")
+                    self._room -= count
+                    self._refused = False
+                    return True
+            except BlockingIOError:
+                pass  # which cannot be, as long as the capacity is kept (ends.py)
+            finally:
+                ints[self._intent] = 0
+                if self._bytes[CLOSED]:
+                    self.settle()  # whoever looked whether all is done may have seen the intent, and left it at that
+            self._withdraw()
+            return False
 
     def revive(self, mark: Callable[[], None]) -> bool:
         """Have a dead item marked for the keeper to put in. False: there is no room for it. Never waits. Raises as `put`."""
-        try:
-            with self._lock:
-                if self._refused and self._is_full(1):
-                    return False
-                self._ints[self._intent] = 1
-                try:
-                    self._check_open()
-                    self._room = self._look(1)
-                    if self._room >= 1:
-                        mark()
-                        self._room -= 1
-                        self._refused = False
-                        return True
-                finally:
-                    self._ints[self._intent] = 0
-                self._withdraw()
+        with self._lock:
+            if self._refused and self._is_full(1):
                 return False
-        except ClosedError:
-            self.settle()
-            raise
+            self._ints[self._intent] = 1
+            try:
+                self._check_open()
+                self._room = self._look(1)
+                if self._room >= 1:
+                    mark()
+                    self._room -= 1
+                    self._refused = False
+                    return True
+            finally:
+                self._ints[self._intent] = 0
+                if self._bytes[CLOSED]:
+                    self.settle()
+            self._withdraw()
+            return False
 
     def _numbered(self, records: bytes | bytearray, number: int, count: int) -> bytearray:
         numbered = bytearray(records)
