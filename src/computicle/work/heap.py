@@ -25,6 +25,7 @@ from computicle.scheduler.arguments import checked_count, checked_timeout
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.word import entering
 from computicle.work.block import Block
+from computicle.work.ends import make_pipe
 from computicle.work.layout import SIZE_MAX, Layout
 from computicle.work.ledger import HeapShare, share_of
 from computicle.work.memory import HeapMemory
@@ -82,7 +83,7 @@ class Heap:
         if sys.platform != "linux":
             raise RuntimeError("heaps need Linux so far (memfd_create)")
         layout = Layout.of(size, counted(Block.room(size)))
-        self._attach(os.urandom(8), HeapMemory.make(layout), _pipe(), None)
+        self._attach(os.urandom(8), HeapMemory.make(layout), make_pipe(), None)
 
     def _attach(self, uid: bytes, memory: HeapMemory, room: PipeEnd, bell: PipeEnd | None) -> None:
         self.uid = uid
@@ -269,16 +270,6 @@ class _LeftBehind:
 
     def __getattr__(self, name: str) -> NoReturn:
         raise RuntimeError("this heap belongs to the process that has forked this one")
-
-
-def _pipe() -> PipeEnd:
-    """A pipe for all who have this one descriptor, for both directions."""
-    reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        return PipeEnd(os.open(f"/proc/self/fd/{reading}", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
-    finally:
-        os.close(reading)
-        os.close(writing)
 
 
 def _where() -> str:

@@ -25,7 +25,8 @@ import select
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -134,10 +135,7 @@ class Wards:
 
     def died(self, place: int) -> None:
         """Nothing runs at `place` any more."""
-        for ward in self:
-            self._have(ward, lambda ward=ward: ward.requeue(place))  # type: ignore[misc]
-        for ward in self:
-            self._have(ward, lambda ward=ward: ward.sweep(place))  # type: ignore[misc]
+        self._bury({place: [*self]})
 
     def _keep(self, uid: bytes, name: str, given: Any, descriptors: Sequence[int]) -> None:
         theirs, *rest = descriptors
@@ -168,14 +166,18 @@ class Wards:
                 if place not in self._places:
                     _await_end(pid)
                     gone.setdefault(place, []).append(ward)
-        for place, concerned in gone.items():
-            for ward in concerned:
-                self._have(ward, lambda ward=ward, place=place: ward.requeue(place))  # type: ignore[misc]
-        for place, concerned in gone.items():
-            for ward in concerned:
-                self._have(ward, lambda ward=ward, place=place: ward.sweep(place))  # type: ignore[misc]
+        self._bury(gone)
         for ward in wards:
-            self._have(ward, lambda ward=ward: ward.rung(b""))  # type: ignore[misc]
+            self._have(ward, partial(ward.rung, b""))
+
+    def _bury(self, gone: Mapping[int, Sequence[Ward]]) -> None:
+        """Whoever was at these places is dead: have the wards see to that. All take back before any sweeps."""
+        for place, concerned in gone.items():
+            for ward in concerned:
+                self._have(ward, partial(ward.requeue, place))
+        for place, concerned in gone.items():
+            for ward in concerned:
+                self._have(ward, partial(ward.sweep, place))
 
     def _hear(self, ward: Ward, bell: int) -> None:
         try:
