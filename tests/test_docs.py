@@ -4,6 +4,7 @@ Every ```python block of these pages is a program of its own. A ```text block
 right behind it is all that it prints.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -42,6 +43,7 @@ def test_program(program: Program, tmp_path: Path) -> None:
     script.write_text(program.code)
     done = subprocess.run(
         [sys.executable, "-W", "error", script],
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},  # as on a terminal: what computicles print comes in between
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

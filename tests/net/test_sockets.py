@@ -16,6 +16,7 @@ from computicle import *
 from computicle.engine.op import Op
 from computicle.engine.readiness import ReadinessEngine
 from computicle.scheduler.flows import run_apart
+from tests.descriptors import open_descriptors, settled_descriptors
 
 HANG_S = 30  # bounds a hang; nothing takes this long
 
@@ -32,17 +33,11 @@ def ipv6_missing() -> str:
 needs_ipv6 = pytest.mark.skipif(bool(ipv6_missing()), reason=ipv6_missing() or "it has IPv6")
 
 
-def descriptors() -> set[str]:
-    """Which descriptors are open. Listing them takes one, which is closed again."""
-    return {name for name in os.listdir("/proc/self/fd" if os.path.exists("/proc/self/fd") else "/dev/fd")}
-
-
 @contextmanager
 def no_descriptor_left() -> Iterator[None]:
-    gc.collect()  # what other tests have left behind may not end in the middle of this one
-    before = len(descriptors())
+    before = settled_descriptors()
     yield
-    assert len(descriptors()) <= before
+    assert open_descriptors() <= before
 
 
 def parked(fiber: Fiber, reason: str) -> None:

@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from computicle import *
+from tests.descriptors import open_descriptors, settled_descriptors
 from tests.process.children import ended, linux_only
 
 
@@ -116,10 +117,10 @@ def test_a_hundred_runs_leave_no_descriptors_and_no_threads(end: str) -> None:
     helpers = [thread for thread in threading.enumerate() if "helper" in thread.name]
     for thread in helpers:
         thread.join()
-    before = len(os.listdir("/proc/self/fd"))
+    before = settled_descriptors()
     for _ in range(100):
         once()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
     for thread in threading.enumerate():
         if "helper" in thread.name:
             thread.join()  # it ends by itself, now that its kernel is closed

@@ -15,6 +15,7 @@ import pytest
 
 from computicle import *
 from tests.contract.helpers import without_the_collector
+from tests.descriptors import open_descriptors, settled_descriptors
 from tests.process.children import ended, linux_only
 
 
@@ -22,10 +23,6 @@ def in_thread(fn: Callable[[], Any]) -> Any:
     """Call `fn` in a thread of its own; its value or its error."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(fn).result()
-
-
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
 
 
 def test_each_thread_has_a_kernel_of_its_own() -> None:
@@ -137,12 +134,12 @@ def test_a_thread_that_ends_inside_a_scope_ends_its_fibers_and_says_so(caplog: p
 @linux_only
 def test_nothing_is_left_of_a_hundred_threads() -> None:
     in_thread(lambda: leave_fibers([]))
-    before = descriptors(), threading.active_count(), len(threading._active)  # type: ignore[attr-defined]
+    before = settled_descriptors(), threading.active_count(), len(threading._active)  # type: ignore[attr-defined]
     for _ in range(100):
         thread = threading.Thread(target=leave_fibers, args=([],))
         thread.start()
         thread.join()
-    after = descriptors(), threading.active_count(), len(threading._active)  # type: ignore[attr-defined]
+    after = open_descriptors(), threading.active_count(), len(threading._active)  # type: ignore[attr-defined]
     # Fewer is well: a helper thread of an earlier test may have ended meanwhile.
     assert all(left <= had for left, had in zip(after, before, strict=True)), (before, after)
 

@@ -20,6 +20,7 @@ from computicle.work.layout import SIZE_MAX
 from computicle.work.places import own_place
 from computicle.work.sizes import counted
 from tests.conftest import World
+from tests.descriptors import open_descriptors, settled_descriptors
 from tests.process.children import ended
 from tests.work.conftest import SIZE
 
@@ -208,11 +209,10 @@ def test_blocks_keep_their_heap(kind: Any) -> None:
 
 
 def test_no_descriptor_is_kept_for_a_block(heap: Heap) -> None:
-    gc.collect()  # what earlier tests have left would be closed in between
     first = heap.alloc(1)
-    before = len(os.listdir("/proc/self/fd"))
+    before = settled_descriptors()
     blocks = [heap.alloc(1) for _ in range(100)]
-    assert len(os.listdir("/proc/self/fd")) <= before  # fewer, if something of other tests has just been collected
+    assert open_descriptors() == before
     for block in (first, *blocks):
         block.free()
 

@@ -11,6 +11,7 @@ from computicle.work import core
 from computicle.work.queue import WorkQueue
 from tests.conftest import World
 from tests.contract.helpers import without_the_collector
+from tests.descriptors import open_descriptors, settled_descriptors
 
 
 def values(queue: WorkQueue, count: int) -> list[Any]:
@@ -378,7 +379,7 @@ def test_the_largest_ones(world: World, capacity: int) -> None:
 def test_a_queue_that_is_dropped_is_gone_at_once(world: World) -> None:
     def main() -> None:
         with without_the_collector():
-            before = len(os.listdir("/proc/self/fd"))
+            before = settled_descriptors()
             queue = WorkQueue(5)
             consumers = [spawn(values, queue, 1) for _ in range(2)]
             yield_()
@@ -392,6 +393,6 @@ def test_a_queue_that_is_dropped_is_gone_at_once(world: World) -> None:
             del queue, consumers
             assert item.value == "x" * 1000
             del item
-            assert len(os.listdir("/proc/self/fd")) == before
+            assert open_descriptors() == before
 
     world.run(main)

@@ -17,6 +17,7 @@ from computicle.scheduler.carrier import here
 from computicle.worlds.codec import pack, pickle_plain
 from computicle.worlds.mail import MESSAGE, Mail, MailEnds, mail_pair
 from computicle.worlds.mailbox import Mailbox
+from tests.descriptors import open_descriptors, settled_descriptors
 
 BIG = b"\xff" * 300_000
 MIDDLE = ["word"] * 3_000  # larger than a record, smaller than a packet
@@ -76,10 +77,6 @@ def a_way() -> Iterator[Way]:
         way.close()
 
 
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
 def run_with(body: Callable[[Way], None]) -> None:
     def main() -> None:
         with a_way() as way:
@@ -116,7 +113,7 @@ def test_several_senders_of_large_ones_whose_packets_lie_before_their_records() 
 def test_who_is_cancelled_after_its_packet_has_gone_leaves_nothing_for_long() -> None:
     def body(way: Way) -> None:
         for _ in range(3):
-            before = descriptors()
+            before = settled_descriptors()
             full = way.fill()
             senders = [spawn(way.post, BIG) for _ in range(2)]
             yield_()
@@ -128,7 +125,7 @@ def test_who_is_cancelled_after_its_packet_has_gone_leaves_nothing_for_long() ->
                 way.receive(0)
             way.post(BIG)
             assert way.receive() == BIG
-            assert descriptors() == before
+            assert open_descriptors() == before
 
     run_with(body)
 
@@ -178,7 +175,7 @@ def _ended(fiber: Fiber, error: type[Exception] = FiberCancelled) -> Callable[[]
 def test_what_nobody_has_asked_for_is_closed_with_the_mailbox() -> None:
     def main() -> None:
         mine = self_()  # not to be counted
-        before = descriptors()
+        before = settled_descriptors()
         with a_way() as way:
             other = way.another()
             way.fill()
@@ -190,7 +187,7 @@ def test_what_nobody_has_asked_for_is_closed_with_the_mailbox() -> None:
             other.send(MESSAGE, pack(BIG))
             assert full.join() == BIG
         other.close()
-        assert descriptors() == before
+        assert open_descriptors() == before
         assert mine.alive
 
     run(main)

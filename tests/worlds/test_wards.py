@@ -12,6 +12,7 @@ from computicle.engine.packets import Packet
 from computicle.engine.pipes import pipe_pair
 from computicle.worlds.places import Places
 from computicle.worlds.wards import Ward, Wards, catching_up, giving, keeping
+from tests.descriptors import open_descriptors, settled_descriptors
 
 log: list[tuple[Any, ...]] = []
 
@@ -81,7 +82,7 @@ def zygote() -> Iterator[Zygote]:
 
 
 def test_it_is_rung_until_nobody_has_its_bell(zygote: Zygote) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = settled_descriptors()
     bell = zygote.keep(b"a")
     other = os.dup(bell.number)
     zygote.look()
@@ -102,7 +103,7 @@ def test_it_is_rung_until_nobody_has_its_bell(zygote: Zygote) -> None:
         ("close", b"a"),
     ]
     assert zygote.wards.get(b"a") is None
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
 
 
 def test_all_take_back_before_any_sweeps(zygote: Zygote) -> None:
@@ -134,29 +135,29 @@ def test_what_it_is_given(zygote: Zygote) -> None:
     order = giving(b"a", b"what")
     zygote.wards.obey(order, (os.memfd_create("one"), os.memfd_create("two")))
     assert log[-1] == ("take", b"a", b"what", 2)
-    before = len(os.listdir("/proc/self/fd"))
+    before = settled_descriptors()
     zygote.wards.obey(giving(b"unknown", b"what"), (os.memfd_create("one"),))
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
     del bell
 
 
 def test_kept_twice_is_once(zygote: Zygote) -> None:
     bell = zygote.keep(b"a")
-    before = len(os.listdir("/proc/self/fd"))
+    before = settled_descriptors()
     again = zygote.keep(b"a")
     again.close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
     assert [entry[0] for entry in log] == ["kept", "rung", "rung"]
     del bell
 
 
 def test_one_that_cannot_be_kept(zygote: Zygote, capsys: pytest.CaptureFixture[str]) -> None:
     bell, reading = pipe_pair()
-    before = len(os.listdir("/proc/self/fd"))
+    before = settled_descriptors()
     order = keeping(b"a", "computicle.worlds.nowhere:Ward", None)
     zygote.wards.obey(order, (os.dup(bell.number), os.memfd_create("shared")))
     assert "nowhere" in capsys.readouterr().err
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
     assert pickle.loads(order[1:])[0] == b"a"
     del reading
 
