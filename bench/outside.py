@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 __all__ = ["compiled", "cpu_seconds", "put_apart", "python", "raise_descriptors", "ray_up", "started"]
@@ -30,10 +31,19 @@ def raise_descriptors() -> None:
 
 
 def put_apart(pid: int, cores: int = 2) -> None:
-    """From now on this process runs on the first core, and `pid` on the last of so many. Of each only this thread."""
-    allowed = sorted(os.sched_getaffinity(0))[:cores]
+    """From now on this process runs on the first core, and `pid` on the last of so many. Of each only this thread.
+
+    The same for each further `pid`.
+    """
+    allowed = _allowed()[:cores]
     os.sched_setaffinity(0, {allowed[0]})
     os.sched_setaffinity(pid, {allowed[-1]})
+
+
+@cache
+def _allowed() -> list[int]:
+    """The cores that this process was given, however it has narrowed that down since."""
+    return sorted(os.sched_getaffinity(0))
 
 
 def compiled(name: str, directory: str) -> str:

@@ -183,7 +183,7 @@ def forward(queue: WorkQueue, second: WorkQueue, written: bool) -> None:
     item = queue.dequeue()
     put = second.gate.put
 
-    def put_and_die(records: bytes | bytearray, count: int, number: bytes | None = None) -> bool:
+    def put_and_die(records: bytes | memoryview, count: int, number: bytes | None = None) -> bool:
         if written:
             put(records, count, number)
         os.kill(os.getpid(), signal.SIGKILL)

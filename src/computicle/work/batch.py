@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from computicle.scheduler.single import Single
 from computicle.work.item import Item
-from computicle.work.record import BY_VALUE, EXTRA_AT, INLINE, KIND_AT
+from computicle.work.record import FLAGS_AT, INLINE, KIND_AT
 
 if TYPE_CHECKING:
     from computicle.work.core import Core
@@ -98,7 +98,7 @@ class Batch(Single):
         leases = self._core.leases
         begin, end, size = self._stretch.start * leases.size, self._stretch.stop * leases.size, leases.size
         kinds = bytes(leases.slots[begin + KIND_AT : end : size])
-        return max(kinds) == INLINE and max(bytes(leases.slots[begin + EXTRA_AT : end : size])) < BY_VALUE
+        return max(kinds) == INLINE and not any(bytes(leases.slots[begin + FLAGS_AT : end : size]))
 
     def _split(self) -> None:
         """Each for itself."""

@@ -77,10 +77,11 @@ class Gate:
         """Nothing more goes in."""
         return bool(self._bytes[CLOSED])
 
-    def put(self, records: bytes | bytearray, count: int, number: bytes | None = None) -> bool:
+    def put(self, records: bytes | memoryview, count: int, number: bytes | None = None) -> bool:
         """Number `count` records, no more than `batch`, and put them in. False: there is no room for all. Never waits.
 
         Args:
+            records: memory of them is written to.
             number: which `number` of this gate's is in the record already.
 
         Raises:
@@ -137,13 +138,13 @@ class Gate:
             self._withdraw()
             return False
 
-    def _numbered(self, records: bytes | bytearray, number: int, count: int) -> bytearray:
-        numbered = bytearray(records)
+    def _numbered(self, records: bytes | memoryview, number: int, count: int) -> memoryview:
+        numbered = memoryview(bytearray(records)) if isinstance(records, bytes) else records
         if number + count <= NUMBERS:
             numbers = array.array("I", range(self._mine + number, self._mine + number + count))
         else:
             numbers = array.array("I", [self._mine + each % NUMBERS for each in range(number, number + count)])
-        memoryview(numbered).cast("I")[NUMBER_AT :: self._table.record_size // 4] = memoryview(numbers)
+        numbered.cast("I")[NUMBER_AT :: self._table.record_size // 4] = memoryview(numbers)
         return numbered
 
     def leave_behind(self) -> None:

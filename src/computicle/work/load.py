@@ -4,18 +4,22 @@ Rules:
   1. They go in in order. What has been packed goes in before anything is waited for: those who are
      to make room may wait for just that.
   2. If it ends in an error, what is in stays in, and what was packed and is not in takes up no memory.
+  3. No more than one item at a time is pickled that may not fit into a record.
 
 Not here: what goes in one by one (queue.py).
 """
 
+from array import array
 from collections.abc import Iterable
-from pickle import dumps
+from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 from computicle.scheduler.fiber import Fiber
 from computicle.work.block import Block
-from computicle.work.record import PADS, WHOLE_HEADS, Span
-from computicle.worlds.codec import PLAIN, pickle_plain
+from computicle.work.ends import PAGE
+from computicle.work.record import HEAD_SIZE, LARGE, PLAIN_HEAD, SMALL, Span
+from computicle.worlds.codec import pickle_plain
+from computicle.worlds.plain import NotPlain, PlainPickler
 
 if TYPE_CHECKING:
     from computicle.work.queue import WorkQueue
@@ -31,32 +35,37 @@ class Load:
         self._me = me
         self._timeout = timeout
         self._put = 0  # items that are in
-        self._parts: list[bytes] = []  # of the records of those that are not
-        self._count = 0  # of these
+        self._bodies: list[bytes] = []  # of the records of those that are not: what is behind the heads
+        self._heads: dict[int, int] = {}  # of those whose head is another one than a small pickle's
         self._spans: list[Span] = []  # where such lie in the heap
+        self._format = _FORMATS[queue.record_size]
+        self._records = memoryview(bytearray(self._format.struct.size))
 
     def put_all(self, items: Iterable[Any]) -> None:
         """Put them in. Waits for room, and for memory. Raises as `enqueue`, with a note how many are in."""
-        queue = self._queue
+        queue, bodies = self._queue, self._bodies
         inline_max, most = queue.inline_max, min(queue.gate.batch, queue.capacity)
-        heads, pads = WHOLE_HEADS, PADS[queue.record_size]
-        parts = self._parts
+        pickler = PlainPickler(bodies.append)
+        dump, clear_memo = pickler.dump, pickler.clear_memo
+        count = 0  # of those that are not in
         try:
             for item in items:
-                data = dumps(item, 5) if type(item) in PLAIN else pickle_plain(item)
-                if data is not None and len(data) <= inline_max:
-                    length = len(data)
-                    parts += (heads[length], data, pads[length])
-                elif isinstance(item, Block):
+                try:
+                    dump(item)
+                    clear_memo()
+                    count += 1
+                    fits = len(bodies[-1]) <= inline_max and len(bodies) == count
+                except (NotPlain, RecursionError):
+                    clear_memo()
+                    del bodies[count:]  # what had been pickled of it
+                    count += 1
+                    fits = False
+                if not fits:
+                    self._add_other(item, count - 1)
+                    count = len(bodies)
+                if count == most:
                     self._flush()
-                    queue.enqueue_block(self._me, item, self._timeout)
-                    self._put += 1
-                    continue
-                else:
-                    self._add_other(item, data)
-                self._count += 1
-                if self._count == most:
-                    self._flush()
+                    count = 0
             self._flush()
         except BaseException as error:
             for span in self._spans:
@@ -64,26 +73,56 @@ class Load:
             error.add_note(f"{self._put} items were put into the work queue before that")
             raise
 
-    def _add_other(self, item: Any, data: bytes | None) -> None:
-        """One that does not fit into a record, or goes by value."""
+    def _add_other(self, item: Any, before: int) -> None:
+        """One that does not fit into a record, or is not plain. Bodies from `before` on are parts of its pickle."""
         queue = self._queue
-        pieces, room = queue.pieces(item, data)
+        parts = self._bodies[before:]
+        del self._bodies[before:]
+        if isinstance(item, Block):
+            self._flush()
+            queue.enqueue_block(self._me, item, self._timeout)
+            self._put += 1
+            return
+        pieces, room = queue.pieces(item, parts[0] if len(parts) == 1 else pickle_plain(item))
         offset = queue.heap.try_reserve(room) if room else 0
         if offset is None:
             self._flush()
             offset = queue.heap.reserve(self._me, room, self._timeout)
         record, span = queue.laid_out(pieces, offset)
-        self._parts.append(record)
+        self._heads[len(self._bodies)] = int.from_bytes(record[:4], "little")
+        self._bodies.append(record[HEAD_SIZE:])
         if span is not None:
             self._spans.append(span)
 
     def _flush(self) -> None:
         """Put in what is there."""
-        if self._count:
-            records = b"".join(self._parts)
-            if not self._queue.gate.put(records, self._count):
-                self._queue.put_when_room(self._me, records, self._count, self._timeout)
-            self._put += self._count
-            self._count = 0
-            self._parts.clear()
-            self._spans.clear()
+        count = len(self._bodies)
+        if not count:
+            return
+        form = self._format
+        form.struct.pack_into(self._records, 0, *self._bodies, *form.none[count:])
+        words = self._records.cast("I")
+        words[:: form.words] = form.heads
+        for index, head in self._heads.items():
+            words[index * form.words] = head
+        records = self._records[: count * self._queue.record_size]
+        if not self._queue.gate.put(records, count):
+            self._queue.put_when_room(self._me, records, count, self._timeout)
+        self._put += count
+        self._bodies.clear()
+        self._heads.clear()
+        self._spans.clear()
+
+
+class _Format:
+    """How records of one size are written together."""
+
+    def __init__(self, size: int) -> None:
+        count = PAGE // size  # as the gate's `batch`
+        self.struct = Struct(f"{HEAD_SIZE}x{size - HEAD_SIZE}s" * count)
+        self.none = [b""] * count
+        self.words = size // 4
+        self.heads = memoryview(array("I", [int.from_bytes(PLAIN_HEAD, "little")] * count))
+
+
+_FORMATS = {size: _Format(size) for size in (SMALL, LARGE)}

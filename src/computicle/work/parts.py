@@ -11,7 +11,7 @@ from pickle import loads
 from struct import Struct
 from typing import Any
 
-from computicle.work.record import BY_VALUE, EXTRA_AT, HEAD_SIZE, INLINE, KIND_AT, PARTS
+from computicle.work.record import BY_VALUE, FLAGS_AT, HEAD_SIZE, INLINE, KIND_AT, PARTS
 from computicle.worlds.codec import Pieces, unpack_pieces
 
 __all__ = ["lay_out", "load", "parts_size"]
@@ -39,7 +39,7 @@ def lay_out(pieces: Pieces, memory: memoryview) -> None:
 
 def load(record: memoryview, memory: memoryview | None) -> Any:
     """The object, in whose record it is: from there, or from where it lies. Raises whatever its rebuilding raises."""
-    by_value = record[EXTRA_AT] >= BY_VALUE
+    by_value = bool(record[FLAGS_AT] & BY_VALUE)
     buffers: list[memoryview] = []
     if record[KIND_AT] == INLINE:
         data = record[HEAD_SIZE:]  # what follows the pickle does no harm: it ends where it says

@@ -284,7 +284,7 @@ class WorkQueue:
         if self._core.left_behind:
             raise RuntimeError("this work queue belongs to the process that has forked this one")
 
-    def put_when_room(self, me: Fiber, records: bytes, count: int, timeout: float | None) -> None:
+    def put_when_room(self, me: Fiber, records: bytes | memoryview, count: int, timeout: float | None) -> None:
         """Put in records as soon as there is room. Waits."""
         self._core.wait_for_room(me, lambda: self.gate.put(records, count) or None, timeout)
 

@@ -4,7 +4,7 @@ All records of a queue have one size, so that each is taken whole by a read of
 that many bytes. What follows the eight bytes of the head is a small pickle, or
 says where in the heap the item lies.
 
-    state  kind  tries  extra   number   pickle, or offset and length
+    state  kind  tries  flags   number   pickle, or offset and length
 
 The number says whose item it is, by place, and which of that place's items: they
 count up, and begin anew after a million.
@@ -27,25 +27,26 @@ __all__ = [
     "DRAINED",
     "DROPPED",
     "EMPTY",
-    "EXTRA_AT",
+    "FLAGS_AT",
     "HEAD_SIZE",
     "HELD",
     "INLINE",
     "KIND_AT",
+    "LARGE",
     "LARGE_COUNT_MAX",
     "MOVING",
     "NUDGE",
     "NUMBERS",
     "NUMBER_AT",
-    "PADS",
     "PARTS",
     "PICKLE",
+    "PLAIN_HEAD",
     "RAW",
     "REVIVED",
+    "SMALL",
     "SMALL_COUNT_MAX",
     "TRIES_AT",
     "TRIES_MAX",
-    "WHOLE_HEADS",
     "Span",
     "in_heap",
     "inline",
@@ -74,8 +75,8 @@ PARTS = 6  # one in the heap, with buffers beside it
 KIND_AT = 1
 TRIES_AT = 2
 TRIES_MAX = 255  # what the byte holds
-EXTRA_AT = 3  # of INLINE: the length of the pickle; and the flag
-BY_VALUE = 0x80  # functions or classes of `__main__` are in it
+FLAGS_AT = 3
+BY_VALUE = 1  # functions or classes of `__main__` are in it
 HEAD_SIZE = 8
 NUMBER_AT = 1  # in words of 32 bits
 NUMBERS = 1 << 20  # of one place; many more than a queue holds
@@ -104,16 +105,14 @@ def record_size(capacity: int) -> int:
     return LARGE if capacity <= LARGE_COUNT_MAX else SMALL
 
 
-_INLINE_HEADS = [[bytes((HELD, INLINE, 0, length | flag)) for length in range(BY_VALUE)] for flag in (0, BY_VALUE)]
+_INLINE_HEADS = [bytes((HELD, INLINE, 0, flag)) for flag in (0, BY_VALUE)]
+PLAIN_HEAD = _INLINE_HEADS[False]  # before the number
 _UNNUMBERED = bytes(4)
-# What stands before and behind a pickle in a record without a number, by the pickle's length.
-WHOLE_HEADS = [head + _UNNUMBERED for head in _INLINE_HEADS[False]]
-PADS = {size: [bytes(size - HEAD_SIZE - length) for length in range(size - HEAD_SIZE + 1)] for size in (SMALL, LARGE)}
 
 
 def inline(pickled: bytes, size: int, number: bytes = _UNNUMBERED, *, by_value: bool = False) -> bytes:
     """The record of a pickle that fits in: of `size` less HEAD_SIZE bytes at most."""
-    return (_INLINE_HEADS[by_value][len(pickled)] + number + pickled).ljust(size, b"\0")
+    return (_INLINE_HEADS[by_value] + number + pickled).ljust(size, b"\0")
 
 
 def in_heap(kind: int, span: Span, size: int, *, by_value: bool = False) -> bytes:
