@@ -9,6 +9,7 @@ from computicle import *
 from computicle.engine.op import ClosedError
 from computicle.work import core
 from computicle.work.queue import WorkQueue
+from computicle.work.record import inline
 from tests.conftest import World
 from tests.contract.helpers import without_the_collector
 from tests.descriptors import open_descriptors, settled_descriptors
@@ -396,3 +397,31 @@ def test_a_queue_that_is_dropped_is_gone_at_once(world: World) -> None:
             assert open_descriptors() == before
 
     world.run(main)
+
+
+def test_a_slot_that_is_taken_into_while_somebody_looks() -> None:
+    class Changing:
+        """A table's memory, in which the slot is taken into by somebody else after each look at it."""
+
+        def __init__(self, memory: memoryview) -> None:
+            self.memory = memory
+
+        def __getitem__(self, at: int | slice) -> Any:
+            found = self.memory[at]
+            found = memoryview(bytes(found)) if isinstance(found, memoryview) else found
+            self.memory[begin : begin + len(small)] = small
+            return found
+
+    queue = WorkQueue(5)
+    queue.enqueue(b"x" * 1000)
+    item = queue.dequeue()
+    table = queue._core.table
+    begin, memory = table.slots_at(queue._core.place), table.bytes
+    (span,) = table.spans_held()
+    large, small = bytes(memory[begin : begin + table.record_size]), inline(b"N.", table.record_size)
+    table.bytes = Changing(memory)  # type: ignore[assignment]
+    assert list(table.spans_held()) == [span]
+    assert list(table.spans_held()) == []
+    table.bytes = memory
+    memory[begin : begin + len(large)] = large
+    item.finish()

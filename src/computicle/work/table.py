@@ -15,6 +15,7 @@ Not here: the pipe (ends.py), who takes (leases.py), who puts right (queue_keepe
 Sources: memfd_create(2).
 """
 
+import itertools
 import mmap
 import os
 from collections.abc import Iterator
@@ -29,7 +30,6 @@ from computicle.work.record import (
     KIND_AT,
     MOVING,
     NUMBER_AT,
-    RAW,
     REVIVED,
     Span,
     record_size,
@@ -177,12 +177,12 @@ class Table:
         """Where in the heap the items lie that are in any slot, the dead ones too; but for the slot that begins there."""
         size = self.record_size
         for member in (KEEPER, *self.members()):
-            at = self.slots_at(member)
-            for slot, state in enumerate(self.states(member)):
-                if state != EMPTY and self.bytes[at + slot * size + KIND_AT] >= RAW and at + slot * size != but:
-                    span = span_in(self.bytes, at + slot * size)
-                    assert span is not None
-                    yield span
+            begin = self.slots_at(member)
+            for at, state in zip(itertools.count(begin, size), self.states(member), strict=False):
+                if state != EMPTY and at != but:
+                    span = span_in(bytes(self.bytes[at : at + size]))  # at once: its owner may be taking the next one
+                    if span is not None:
+                        yield span
 
     def numbers_held(self) -> Iterator[int]:
         """Of the items that are leased."""
