@@ -18,7 +18,6 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn, cast
-from weakref import WeakValueDictionary
 
 from computicle.engine.pipes import PipeEnd, pipe_pair
 from computicle.scheduler.arguments import checked_count, checked_timeout
@@ -38,6 +37,7 @@ from computicle.work.space import Space
 from computicle.work.survey import check as check_space
 from computicle.work.survey import dump as dump_space
 from computicle.worlds.codec import take_descriptors
+from computicle.worlds.known import Known
 from computicle.worlds.launcher import launcher
 from computicle.worlds.parcel import carry_descriptors
 from computicle.worlds.wards import keeping
@@ -47,8 +47,7 @@ __all__ = ["Heap", "HeapStats"]
 WARD = "computicle.work.heap_keeper:HeapWard"
 DESCRIPTORS = 3  # that a heap travels by
 
-# Of this process, by uid. Written by `_attach`, in any thread, and cleared in a forked child.
-_known: "WeakValueDictionary[bytes, Heap]" = WeakValueDictionary()
+_known: "Known[Heap]" = Known(lambda heap: heap._leave_behind())
 
 
 class HeapStats(NamedTuple):
@@ -84,6 +83,7 @@ class Heap:
             raise RuntimeError("heaps need Linux so far (memfd_create)")
         layout = Layout.of(size, counted(Block.room(size)))
         self._attach(os.urandom(8), HeapMemory.make(layout), make_pipe(), None)
+        _known.note(self.uid, self)
 
     def _attach(self, uid: bytes, memory: HeapMemory, room: PipeEnd, bell: PipeEnd | None) -> None:
         self.uid = uid
@@ -97,7 +97,6 @@ class Heap:
         self._lock = threading.Lock()
         self._late: deque[int] = deque()  # to be freed by whoever has the lock, or has had it
         self._sharing = threading.Lock()
-        _known[uid] = self
 
     def alloc(self, n: int, timeout: float | None = None) -> Block:
         """A block of n bytes, whatever they were used for before. Waits while there are not so many.
@@ -282,20 +281,12 @@ def _where() -> str:
 
 def _arrive(uid: bytes, place: int) -> Heap:
     """As it is unpacked."""
-    known = _known.get(uid)
-    if known is not None:
-        return known
-    memory, room, bell = take_descriptors(place, DESCRIPTORS)
-    heap = Heap.__new__(Heap)
-    heap._attach(uid, HeapMemory(memory), PipeEnd(room), PipeEnd(bell))
-    launcher.note(heap)
-    return heap
 
+    def make() -> Heap:
+        memory, room, bell = take_descriptors(place, DESCRIPTORS)
+        heap = Heap.__new__(Heap)
+        heap._attach(uid, HeapMemory(memory), PipeEnd(room), PipeEnd(bell))
+        launcher.note(heap)
+        return heap
 
-def _leave_all_behind() -> None:
-    for heap in [*_known.values()]:
-        heap._leave_behind()
-    _known.clear()
-
-
-os.register_at_fork(after_in_child=_leave_all_behind)
+    return _known.arrived(uid, make)

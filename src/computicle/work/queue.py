@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pickle import dumps
 from typing import Any
-from weakref import WeakKeyDictionary, WeakValueDictionary, finalize
+from weakref import WeakKeyDictionary, finalize
 
 from computicle.engine.op import ClosedError
 from computicle.engine.pipes import PipeEnd
@@ -53,6 +53,7 @@ from computicle.work.stats import QueueStats, stats_of
 from computicle.work.table import make_table_memory
 from computicle.work.taker import Taker, over
 from computicle.worlds.codec import PLAIN, Pieces, pack_pieces, pickle_plain, take_descriptors
+from computicle.worlds.known import Known
 from computicle.worlds.launcher import launcher
 from computicle.worlds.parcel import carry_descriptors
 
@@ -61,8 +62,7 @@ __all__ = ["WorkQueue"]
 HEAP_SIZE = 1 << 30  # bytes, of a heap that nobody gave. It takes up what is used of it
 DESCRIPTORS = 4  # of a queue, beside its heap's
 
-# Of this process, by uid.
-_known: "WeakValueDictionary[bytes, WorkQueue]" = WeakValueDictionary()
+_known: "Known[WorkQueue]" = Known()  # a forked child leaves their cores behind
 
 
 class WorkQueue:
@@ -99,6 +99,7 @@ class WorkQueue:
         memory = PipeEnd(make_table_memory(capacity, max_tries))
         ends = Ends(memory, make_work_pipe(capacity, record_size(capacity)), make_pipe())
         self._open(Core(os.urandom(8), ends, heap, None))
+        _known.note(self._core.uid, self)
 
     def _open(self, core: Core) -> None:
         self._core = core
@@ -110,7 +111,6 @@ class WorkQueue:
         self.inline_max = self.record_size - HEAD_SIZE
         self._takers: WeakKeyDictionary[Kernel, Taker] = WeakKeyDictionary()  # each thread writes its own entry only
         self._recent: tuple[Kernel | None, Any] = (None, None)  # who has taken something last
-        _known[core.uid] = self
         finalize(self, _close, self._takers).atexit = False
 
     # Putting in.
@@ -339,18 +339,16 @@ class WorkQueue:
 
 def _arrive(uid: bytes, heap: Heap, place: int) -> WorkQueue:
     """As it is unpacked."""
-    descriptors = take_descriptors(place, DESCRIPTORS)
-    known = _known.get(uid)
-    if known is not None:
-        for descriptor in descriptors:
-            os.close(descriptor)
-        return known
-    memory, work, room, bell = (PipeEnd(descriptor) for descriptor in descriptors)
-    queue = WorkQueue.__new__(WorkQueue)
-    core = Core(uid, Ends(memory, work, room), heap, bell)
-    launcher.note(core)
-    queue._open(core)
-    return queue
+
+    def make() -> WorkQueue:
+        memory, work, room, bell = (PipeEnd(descriptor) for descriptor in take_descriptors(place, DESCRIPTORS))
+        queue = WorkQueue.__new__(WorkQueue)
+        core = Core(uid, Ends(memory, work, room), heap, bell)
+        launcher.note(core)
+        queue._open(core)
+        return queue
+
+    return _known.arrived(uid, make)
 
 
 def _close(takers: "WeakKeyDictionary[Kernel, Taker]") -> None:
