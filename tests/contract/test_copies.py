@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from computicle import *
+from computicle.worlds.launcher import launcher
 from tests.conftest import World
 
 SINGLES: dict[str, Callable[[], Any]] = {
@@ -18,6 +19,8 @@ SINGLES: dict[str, Callable[[], Any]] = {
     "Fiber": lambda: spawn(int),
     "Scope": scope,
     "Deadline": lambda: move_on_after(1),
+    "Heap": lambda: Heap(1000),
+    "WorkQueue": lambda: WorkQueue(1),
 }
 
 
@@ -40,3 +43,14 @@ def test_of_streams_and_listeners_too(world: World, copied: Callable[[Any], Any]
                     copied(single)
 
     world.run(main)
+
+
+@pytest.mark.parametrize("single", ["Heap", "WorkQueue"])
+def test_nobody_is_asked_to_look_after_what_is_not_carried(monkeypatch: pytest.MonkeyPatch, single: str) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(launcher, "keep", asked.append)
+    refused = SINGLES[single]()
+    for deed in (copy.copy, pickle.dumps, WorkQueue(1).enqueue, lambda thing: WorkQueue(1).enqueue([thing])):
+        with pytest.raises(TypeError):
+            deed(refused)
+    assert not asked

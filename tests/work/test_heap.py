@@ -1,9 +1,7 @@
 """A heap as one process has it: its limit, who waits, threads, and whatever strikes in the middle."""
 
-import copy
 import gc
 import os
-import pickle
 import sys
 import threading
 from collections.abc import Iterator
@@ -151,13 +149,6 @@ def test_stats_say_what_is_in_use(heap: Heap) -> None:
         assert offset
         heap.release(offset)
     assert heap.stats().freed == stats.used
-
-
-def test_a_heap_is_not_copied() -> None:
-    heap = Heap(SIZE)
-    for carry in (copy.copy, copy.deepcopy, pickle.dumps):
-        with pytest.raises(TypeError, match="a Heap cannot be copied or pickled: pass it to a computicle"):
-            carry(heap)
 
 
 def memory_of(heap: Heap) -> int:

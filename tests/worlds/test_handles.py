@@ -211,7 +211,7 @@ def test_a_handle_cannot_be_copied_or_pickled() -> None:
     def main() -> None:
         me = self_()
         for attempt in (copy.copy, copy.deepcopy, pickle.dumps):
-            with pytest.raises(TypeError, match="handle"):
+            with pytest.raises(TypeError, match="a Computicle cannot be copied or pickled: pass it to a computicle by"):
                 attempt(me)
 
     run(main)

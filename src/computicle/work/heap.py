@@ -39,7 +39,7 @@ from computicle.work.survey import dump as dump_space
 from computicle.worlds.codec import take_descriptors
 from computicle.worlds.known import Known
 from computicle.worlds.launcher import launcher
-from computicle.worlds.parcel import carry_descriptors
+from computicle.worlds.parcel import carry_descriptors, check_carried
 from computicle.worlds.wards import keeping
 
 __all__ = ["Heap", "HeapStats"]
@@ -208,14 +208,10 @@ class Heap:
     # Travelling.
 
     def __reduce__(self) -> Any:
+        check_carried(self)
         self.share()
         assert self._bell is not None
-        try:
-            place = carry_descriptors(self, (self._memory.number, self._room.end.number, self._bell.number))
-        except TypeError:
-            raise TypeError(
-                "a Heap cannot be copied or pickled: pass it to a computicle by argument or message"
-            ) from None
+        place = carry_descriptors(self, (self._memory.number, self._room.end.number, self._bell.number))
         return _arrive, (self.uid, place)
 
     def keeping(self) -> tuple[bytes, Sequence[int]]:

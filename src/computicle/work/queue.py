@@ -55,7 +55,7 @@ from computicle.work.taker import Taker, over
 from computicle.worlds.codec import PLAIN, Pieces, pack_pieces, pickle_plain, take_descriptors
 from computicle.worlds.known import Known
 from computicle.worlds.launcher import launcher
-from computicle.worlds.parcel import carry_descriptors
+from computicle.worlds.parcel import carry_descriptors, check_carried
 
 __all__ = ["WorkQueue"]
 
@@ -245,14 +245,12 @@ class WorkQueue:
         return f"<WorkQueue {state}{len(self)} queued, {self._core.table.held()} leased, of {self.capacity}>"
 
     def __reduce__(self) -> Any:
+        check_carried(self)
         core = self._core
         core.share()
         assert core.bell is not None
         place = carry_descriptors(self, (*core.ends.numbers(), core.bell.number))
         return _arrive, (core.uid, self.heap, place)
-
-    def __copy__(self) -> "WorkQueue":
-        return self
 
     def stats(self) -> QueueStats:
         """What was done, and who has what. Never waits."""

@@ -21,7 +21,7 @@ __all__ = [
     "Parcel",
     "carry_descriptors",
     "carry_moving",
-    "check_not_still",
+    "check_carried",
     "packing",
 ]
 
@@ -114,14 +114,9 @@ def carry_descriptors(owner: Any, descriptors: Sequence[int]) -> int:
     """For a __reduce__: have copies of `owner`'s descriptors go along; the place where they will be found.
 
     Raises:
-        TypeError: nothing is being packed: it was to be copied, or pickled into a file.
+        TypeError: as `check_carried`.
     """
-    outgoing = packing.get(here())
-    if outgoing is None:
-        raise TypeError(
-            "a handle of a computicle cannot be copied or pickled: pass it to another one by argument or message"
-        )
-    check_not_still(owner)
+    outgoing = check_carried(owner)
     place = len(outgoing.descriptors)
     outgoing.descriptors.extend(descriptors)
     outgoing.kept.append(owner)
@@ -136,14 +131,9 @@ def carry_moving(owner: Any, depart: Callable[[], tuple[Moving, int]]) -> int:
 
     Raises:
         Exception: whatever `depart` raises; so does `pack` then.
-        TypeError: nothing is being packed, as for `carry_descriptors`; or what cannot bring anything along.
+        TypeError: as `check_carried`; or several may unpack it.
     """
-    outgoing = packing.get(here())
-    if outgoing is None:
-        raise TypeError(
-            f"a {type(owner).__qualname__} cannot be copied or pickled: hand it on by message, argument or work queue"
-        )
-    check_not_still(owner)
+    outgoing = check_carried(owner)
     if not outgoing.for_one:
         raise TypeError(
             f"a {type(owner).__qualname__} cannot be what a computicle comes to: several may ask for that; post it"
@@ -157,10 +147,20 @@ def carry_moving(owner: Any, depart: Callable[[], tuple[Moving, int]]) -> int:
     return carry_descriptors(moving, [descriptor])
 
 
-def check_not_still(owner: Any) -> None:
-    """Raise TypeError if what is being packed is to lie in memory, where nothing can be brought along."""
+def check_carried(owner: Any) -> Outgoing:
+    """For a __reduce__ that has something to do first: what goes along with what is being packed.
+
+    Raises:
+        TypeError: nothing is being packed: it was to be copied, or pickled into a file. Or what is being packed is to
+            lie in memory, where nothing can be brought along.
+    """
     outgoing = packing.get(here())
-    if outgoing is not None and outgoing.still:
+    if outgoing is None:
+        raise TypeError(
+            f"a {type(owner).__qualname__} cannot be copied or pickled: pass it to a computicle by argument or message"
+        )
+    if outgoing.still:
         raise TypeError(
             f"a {type(owner).__qualname__} cannot lie in shared memory: pass it by argument or message instead"
         )
+    return outgoing
