@@ -1,5 +1,6 @@
 """A heap as one process has it: its limit, who waits, threads, and whatever strikes in the middle."""
 
+import errno
 import gc
 import os
 import sys
@@ -13,6 +14,7 @@ import pytest
 from computicle import *
 from computicle.scheduler.flows import running
 from computicle.testing import simulate
+from computicle.work import paged
 from computicle.work.heap import Heap
 from computicle.work.layout import SIZE_MAX
 from computicle.work.places import own_place
@@ -149,6 +151,19 @@ def test_stats_say_what_is_in_use(heap: Heap) -> None:
         assert offset
         heap.release(offset)
     assert heap.stats().freed == stats.used
+
+
+def test_a_block_that_cannot_be_made_takes_no_memory(heap: Heap, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: object) -> None:
+        raise OSError(errno.ENOMEM, "as if there were too many mappings")
+
+    with monkeypatch.context() as patches:
+        patches.setattr(paged, "map_over", refuse)
+        patches.setattr(heap, "memory", refuse)
+        with pytest.raises(OSError, match="too many mappings"):
+            heap.alloc(100)
+    assert heap.stats().blocks == 0
+    heap.alloc(SIZE, timeout=0).free()
 
 
 def memory_of(heap: Heap) -> int:

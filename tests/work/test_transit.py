@@ -1,5 +1,6 @@
 """Blocks in messages: they move, once, or not at all; and none that gets lost is left."""
 
+import errno
 import gc
 import os
 import signal
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 
 from computicle import *
+from computicle.engine.packets import copies_of
+from computicle.worlds.codec import pack, unpack
 from computicle.worlds.mail import Mail
 from computicle.worlds.parcel import Parcel
 from tests.worlds.conftest import _nothing_is_left  # noqa: F401
@@ -60,6 +63,24 @@ def test_posting_a_block_moves_it() -> None:
             world.post(block)
         assert world.wait() == b"hello"
         await_no_blocks(heap)
+
+    run(main)
+
+
+def test_one_that_cannot_be_mapped_where_it_arrives_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: object) -> None:
+        raise OSError(errno.ENOMEM, "as if there were too many mappings")
+
+    def main() -> None:
+        heap = Heap(1 << 20)
+        parcel = pack(written(heap))
+        copies = copies_of(parcel.descriptors)
+        parcel.sent()
+        with monkeypatch.context() as patches:
+            patches.setattr(Heap, "wrap", refuse)
+            with pytest.raises(OSError, match="too many mappings"):
+                unpack(parcel.data, 0, copies)
+        assert heap.stats().blocks == 0
 
     run(main)
 

@@ -104,13 +104,19 @@ class Heap:
         Raises:
             TimeoutError: there were not, within `timeout` seconds.
             ValueError: there never will be: the whole heap is smaller.
+            OSError: on CPython 3.11, there are more blocks than the system allows mappings (65,530).
         """
         checked_count("alloc", "n", n, 1)
         timeout = checked_timeout("alloc", timeout)
         self.check_fits("alloc", n)
         me = entering()
         me.credit -= 1
-        return Block(self, self._reserve(me, Block.room(n), timeout), n, _where())
+        offset = self._reserve(me, Block.room(n), timeout)
+        try:
+            return Block(self, offset, n, _where())
+        except BaseException:
+            self.release(offset)
+            raise
 
     # For who knows what lies where.
 

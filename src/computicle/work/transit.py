@@ -79,7 +79,11 @@ def arrive(heap: "Heap", offset: int, n: int, where: str, place: int) -> "Owned"
     (leash,) = take_descriptors(place, 1)
     heap.claim(offset)
     os.close(leash)
-    return heap.wrap(offset, n, where)
+    try:
+        return heap.wrap(offset, n, where)
+    except BaseException:
+        heap.release(offset)
+        raise
 
 
 class Loans:
