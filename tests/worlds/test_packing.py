@@ -90,5 +90,33 @@ def test_as_many_handles_fit_into_a_message_as_the_guide_says() -> None:
     assert said is not None
     fitting = int(said[1])
     assert len(pack([LikeAHandle() for _ in range(fitting)]).descriptors) == fitting * ENDS
-    with pytest.raises(TypeError, match=f"{fitting} fit"):
+    with pytest.raises(TypeError, match=f"{(fitting + 1) * ENDS} descriptors"):
         pack([LikeAHandle() for _ in range(fitting + 1)])
+
+
+def test_as_many_blocks_fit_into_a_message_as_the_guide_says() -> None:
+    said = re.search(r"Up to\s+(\d+) blocks of one heap fit", (ROOT / "docs/guide.md").read_text())
+    assert said is not None
+    fitting = int(said[1])
+    heap = Heap(1 << 21)
+    blocks = [heap.alloc(1) for _ in range(fitting + 1)]
+    with pytest.raises(TypeError, match="too much in one message: it brings 250 descriptors along, and may bring 249;"):
+        pack(blocks)
+    pack(blocks[:-1]).unsent()
+    for block in blocks:
+        block.free()
+
+
+def test_what_is_said_to_have_so_many_descriptors_has_them() -> None:
+    with pytest.raises(TypeError) as caught:
+        pack([LikeAHandle() for _ in range(100)])
+    heap = Heap(1 << 20)
+    with heap.alloc(1) as block:
+        found = []
+        for things in ([self_()], [heap], [heap, WorkQueue(1, heap)], [heap, block]):
+            parcel = pack(things)
+            found.append(len(parcel.descriptors))
+            parcel.unsent()
+    handle, of_heap, with_queue, with_block = found
+    assert with_queue - of_heap == handle
+    assert f"a handle or a queue has {handle}, a heap {of_heap}, a block {with_block - of_heap}." in str(caught.value)

@@ -143,7 +143,10 @@ def pack(value: Any, *, for_one: bool = True) -> Parcel:
         return Parcel(_HEADS[flags] + data)
     if len(outgoing.descriptors) >= DESCRIPTORS_MAX:
         outgoing.drop()
-        raise TypeError(f"too many handles in one message: {DESCRIPTORS_MAX // ENDS} fit, so send them in several")
+        raise TypeError(
+            f"too much in one message: it brings {len(outgoing.descriptors)} descriptors along, and may bring "
+            f"{DESCRIPTORS_MAX - 1}; a handle or a queue has 4, a heap 3, a block 1. So send it in several"
+        )
     try:
         return _parcel(flags, data, outgoing)
     except BaseException:
