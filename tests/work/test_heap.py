@@ -144,6 +144,7 @@ def test_stats_say_what_is_in_use(heap: Heap) -> None:
     assert stats.used == stats.allocated == 64 + 128 + 5120
     assert stats.freed == 0
     share = stats.places[own_place()]
+    assert share.pid == os.getpid()
     assert (share.allocated, share.allocated_blocks, share.freed_blocks) == (stats.used, 3, 0)
     assert f"{stats.used} in use" in repr(heap)
     assert "3 blocks allocated" in heap.dump()

@@ -41,8 +41,9 @@ TRIES = 8  # to claim what there is room for, while others claim it at the same 
 
 
 class HeapShare(NamedTuple):
-    """What one place has allocated and freed."""
+    """What one process has allocated and freed, and whoever was at its place before."""
 
+    pid: int  # of who is or was last there
     allocated: int  # bytes, ever
     freed: int
     allocated_blocks: int
@@ -51,7 +52,7 @@ class HeapShare(NamedTuple):
 
 def share_of(space: Space, place: int) -> HeapShare:
     row = place * ROW_WORDS
-    return HeapShare(*space.rows[row : row + 4])
+    return HeapShare(space.rows[row + PID], *space.rows[row : row + 4])
 
 
 class Ledger:
