@@ -23,8 +23,9 @@ from typing import Any
 
 from computicle.engine.op import Op
 
-__all__ = ["Threads", "as_helper", "in_helper_thread", "leave_helpers"]
+__all__ = ["HELPER", "Threads", "as_helper", "in_helper_thread", "leave_helpers"]
 
+HELPER = "computicle-helper"  # how helper threads are called, with a number each
 THREADS_MAX = 64  # blocking calls are short or few; 64 stacks are 512 MiB of address space at most
 IDLE_S_MAX = 10.0  # a helper without work for this long ends
 
@@ -91,7 +92,7 @@ class Threads:
         """Under _lock. If the system has none left, those that exist must do."""
         self._threads += 1
         try:
-            threading.Thread(target=self._work, name=f"computicle-helper-{self._threads}", daemon=True).start()
+            threading.Thread(target=self._work, name=f"{HELPER}-{self._threads}", daemon=True).start()
         except RuntimeError:
             self._threads -= 1
             if self._threads == 0:

@@ -32,7 +32,7 @@ from computicle.work.owned import Lease
 from computicle.work.places import own_place
 from computicle.work.region import Region
 from computicle.work.room import Room, may_come_from_threads
-from computicle.work.sizes import GRANULE, counted
+from computicle.work.sizes import counted
 from computicle.work.space import Space
 from computicle.work.survey import check as check_space
 from computicle.work.survey import dump as dump_space
@@ -148,13 +148,11 @@ class Heap:
 
     def claim(self, offset: int) -> None:
         """This place holds what is there. It was handed here by who has held it."""
-        tables = self._space.around(offset)
-        tables.holders[(offset - tables.first) // GRANULE] = self._region.ledger.code
+        self._space.around(offset).set_holder(offset, self._region.ledger.code)
 
     def set_holder(self, offset: int, holder: int) -> None:
         """This place holds what is there no more, but `holder` does."""
-        tables = self._space.around(offset)
-        tables.holders[(offset - tables.first) // GRANULE] = holder
+        self._space.around(offset).set_holder(offset, holder)
 
     def release(self, offset: int) -> None:
         """Free what is there, which this place holds. Never waits. Any thread, and in the middle of anything."""

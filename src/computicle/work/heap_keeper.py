@@ -23,7 +23,6 @@ from computicle.work.memory import HeapMemory
 from computicle.work.places import KEEPER, TRANSIT, code_of
 from computicle.work.region import DISCARD_MIN
 from computicle.work.room import Room
-from computicle.work.sizes import GRANULE
 from computicle.work.space import Space, Tables
 from computicle.work.survey import Found, held_blocks
 from computicle.work.transit import Loans
@@ -81,7 +80,7 @@ class HeapKeeper:
     def _free(self, tables: Tables, found: Found) -> None:
         # Held by the keeper first: else, if it is killed while it frees this, nobody could tell by the holder whether it
         # has, for the block's next holder may be anybody.
-        tables.holders[(found.offset - tables.first) // GRANULE] = self._ledger.code
+        tables.set_holder(found.offset, self._ledger.code)
         if found.length >= DISCARD_MIN:
             self._space.discard(found.offset, found.length)
         self._ledger.give(tables, found.offset, found.length)
@@ -122,7 +121,7 @@ class HeapWard(Ward):
         tables = Space(self._memory).around(offset)
         holder = tables.holder(offset)
         if holder & 0xFFFF == TRANSIT and self._loans.has_ended(offset, holder):
-            tables.holders[(offset - tables.first) // GRANULE] = code_of(place)  # it was never sent
+            tables.set_holder(offset, code_of(place))  # it was never sent
             return False
         return holder & 0xFFFF != code_of(place)
 

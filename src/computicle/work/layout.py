@@ -27,7 +27,7 @@ import struct
 from typing import NamedTuple, Self
 
 from computicle.work.places import PLACES
-from computicle.work.sizes import FREE, GRANULE, PAGE, UNIT
+from computicle.work.sizes import FREE, GRANULE, PAGE, UNIT, rounded_up
 
 __all__ = [
     "ACTIVE",
@@ -74,7 +74,7 @@ class Layout(NamedTuple):
     @classmethod
     def of(cls, size: int, limit: int) -> Self:
         """For a heap of `size`, whose blocks may count `limit` together."""
-        return cls(size, limit, _up(ROOM * limit // UNIT + ROOM_LEAST, GRANULE))
+        return cls(size, limit, rounded_up(ROOM * limit // UNIT + ROOM_LEAST, GRANULE))
 
     @classmethod
     def read(cls, control: "bytes | bytearray | memoryview") -> Self:
@@ -90,15 +90,15 @@ class Layout(NamedTuple):
 
     @property
     def pages_at(self) -> int:
-        return _up(self.units, PAGE)
+        return rounded_up(self.units, PAGE)
 
     @property
     def holders_at(self) -> int:
-        return self.pages_at + _up(4 * self.units, PAGE)
+        return self.pages_at + rounded_up(4 * self.units, PAGE)
 
     @property
     def units_at(self) -> int:
-        return _up(self.holders_at + 4 * (UNIT // GRANULE) * self.units, UNIT)
+        return rounded_up(self.holders_at + 4 * (UNIT // GRANULE) * self.units, UNIT)
 
     @property
     def region(self) -> int:
@@ -113,7 +113,3 @@ class Layout(NamedTuple):
 
     def region_at(self, place: int) -> int:
         return BASE + place * self.region
-
-
-def _up(number: int, step: int) -> int:
-    return -(-number // step) * step

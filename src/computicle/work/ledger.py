@@ -67,7 +67,12 @@ class Ledger:
         self.withdrawn = False  # so those who wait must be told
         self._space = space
         self._place = place
-        self._row = place * ROW_WORDS
+        self._row = row = place * ROW_WORDS
+        self._allocated, self._freed = row + ALLOCATED, row + FREED
+        self._allocated_blocks, self._freed_blocks = row + ALLOCATED_BLOCKS, row + FREED_BLOCKS
+        self._allocating, self._freeing = row + ALLOCATING, row + FREEING
+        self._allocated_intended, self._allocated_blocks_intended = row + ALLOCATING + 1, row + ALLOCATING + 2
+        self._freed_intended, self._freed_blocks_intended = row + FREEING + 1, row + FREEING + 2
         self._rows = space.rows
         self._claims = space.claims
         self._stamps = space.stamp
@@ -112,32 +117,30 @@ class Ledger:
     def take(self, tables: Tables, offset: int, length: int) -> None:
         """It has claimed this free block, and holds it from now on."""
         rows = self._rows
-        row = self._row
-        allocated = rows[row] + length
-        blocks = rows[row + 2] + 1
-        rows[row + 5] = allocated
-        rows[row + 6] = blocks
-        rows[row + 4] = offset
-        tables.holders[(offset - tables.first) // GRANULE] = self.code
-        rows[row] = allocated
-        rows[row + 2] = blocks
-        rows[row + 4] = 0
+        allocated = rows[self._allocated] + length
+        blocks = rows[self._allocated_blocks] + 1
+        rows[self._allocated_intended] = allocated
+        rows[self._allocated_blocks_intended] = blocks
+        rows[self._allocating] = offset
+        tables.holders[(offset - tables.first) // GRANULE] = self.code  # `set_holder`, written out (bench/heap.py)
+        rows[self._allocated] = allocated
+        rows[self._allocated_blocks] = blocks
+        rows[self._allocating] = 0
 
     # Freeing.
 
     def give(self, tables: Tables, offset: int, length: int) -> None:
         """This block, which it holds, is free from now on."""
         rows = self._rows
-        row = self._row
-        freed = rows[row + 1] + length
-        blocks = rows[row + 3] + 1
-        rows[row + 9] = freed
-        rows[row + 10] = blocks
-        rows[row + 8] = offset
+        freed = rows[self._freed] + length
+        blocks = rows[self._freed_blocks] + 1
+        rows[self._freed_intended] = freed
+        rows[self._freed_blocks_intended] = blocks
+        rows[self._freeing] = offset
         tables.holders[(offset - tables.first) // GRANULE] = 0
-        rows[row + 1] = freed
-        rows[row + 3] = blocks
-        rows[row + 8] = 0
+        rows[self._freed] = freed
+        rows[self._freed_blocks] = blocks
+        rows[self._freeing] = 0
         self._claims[self._place] -= length
 
     # Of one that has died, or was struck in the middle.

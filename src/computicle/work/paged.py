@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from computicle.work.memory import hollow, map_over
 from computicle.work.owned import HELD, Lease, Owned
+from computicle.work.sizes import rounded_up
 
 if TYPE_CHECKING:
     from computicle.work.heap import Heap
@@ -52,7 +53,7 @@ class PagedBlock(Owned, mmap.mmap):  # type: ignore[misc]  # an mmap's methods a
     @staticmethod
     def room(n: int) -> int:
         """How many bytes to reserve for one of n bytes."""
-        return n + mmap.PAGESIZE - 1 & -mmap.PAGESIZE
+        return rounded_up(n, mmap.PAGESIZE)
 
     def __getitem__(self, index: Any) -> Any:
         if self._state is HELD and type(index) is int:  # without a view: half the time

@@ -12,18 +12,18 @@ from struct import Struct
 from typing import Any
 
 from computicle.work.record import BY_VALUE, FLAGS_AT, HEAD_SIZE, INLINE, KIND_AT, PARTS
-from computicle.worlds.codec import Pieces, unpack_pieces
+from computicle.work.sizes import rounded_up
+from computicle.worlds.codec import ALIGNMENT, Pieces, unpack_pieces
 
 __all__ = ["lay_out", "load", "parts_size"]
 
-ALIGNMENT = 64  # bytes
 _COUNT = Struct("<Q")
 
 
 def parts_size(pieces: Pieces) -> int:
     """How many bytes a pickle takes up with its buffers."""
     sizes = (len(pieces.data), *(buffer.nbytes for buffer in pieces.buffers))
-    return _aligned(_COUNT.size * (1 + len(sizes))) + sum(map(_aligned, sizes))
+    return sum(rounded_up(size, ALIGNMENT) for size in (_COUNT.size * (1 + len(sizes)), *sizes))
 
 
 def lay_out(pieces: Pieces, memory: memoryview) -> None:
@@ -31,10 +31,10 @@ def lay_out(pieces: Pieces, memory: memoryview) -> None:
     parts = (memoryview(pieces.data), *pieces.buffers)
     for index, number in enumerate((len(parts), *(part.nbytes for part in parts))):
         _COUNT.pack_into(memory, index * _COUNT.size, number)
-    begin = _aligned(_COUNT.size * (1 + len(parts)))
+    begin = rounded_up(_COUNT.size * (1 + len(parts)), ALIGNMENT)
     for part in parts:
         memory[begin : begin + part.nbytes] = part.cast("B")
-        begin += _aligned(part.nbytes)
+        begin += rounded_up(part.nbytes, ALIGNMENT)
 
 
 def load(record: memoryview, memory: memoryview | None) -> Any:
@@ -57,14 +57,10 @@ def load(record: memoryview, memory: memoryview | None) -> Any:
 def _parts(memory: memoryview) -> list[memoryview]:
     """What `lay_out` has put there."""
     (count,) = _COUNT.unpack_from(memory, 0)
-    begin = _aligned(_COUNT.size * (1 + count))
+    begin = rounded_up(_COUNT.size * (1 + count), ALIGNMENT)
     parts = []
     for index in range(count):
         (size,) = _COUNT.unpack_from(memory, (1 + index) * _COUNT.size)
         parts.append(memory[begin : begin + size])
-        begin += _aligned(size)
+        begin += rounded_up(size, ALIGNMENT)
     return parts
-
-
-def _aligned(size: int) -> int:
-    return -(-size // ALIGNMENT) * ALIGNMENT

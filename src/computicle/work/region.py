@@ -23,7 +23,19 @@ from itertools import compress
 
 from computicle.work.layout import ROW_WORDS
 from computicle.work.ledger import TOP, Ledger
-from computicle.work.sizes import FREE, FURTHER, GRANULE, KINDS, LARGE, LENGTHS, PAGE, SMALL_MAX, UNIT, units_for
+from computicle.work.sizes import (
+    FREE,
+    FURTHER,
+    GRANULE,
+    KINDS,
+    LARGE,
+    LENGTHS,
+    PAGE,
+    SMALL_MAX,
+    UNIT,
+    rounded_up,
+    units_for,
+)
 from computicle.work.space import Space, Tables
 
 __all__ = ["DISCARD_MIN", "Region"]
@@ -64,13 +76,13 @@ class Region:
         offset = 0
         try:
             if n > SMALL_MAX:
-                length = n + PAGE - 1 & -PAGE
+                length = rounded_up(n, PAGE)
                 at = self._find_large(length)
                 if at < 0 or not ledger.claim(length):
                     return 0
                 offset = self._begin_large(at, length)
             else:
-                kind = KINDS[n + GRANULE - 1 >> 6]
+                kind = KINDS[(n + GRANULE - 1) // GRANULE]
                 length = LENGTHS[kind]
                 free = self._free[kind]
                 if not free and not self._refill(kind, free):

@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from computicle.engine.pipes import PipeEnd, PipeWire
+from computicle.engine.threads import HELPER
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.kernel import Kernel
 from computicle.scheduler.locks import Lock
@@ -27,7 +28,6 @@ __all__ = ["Room", "may_come_from_threads"]
 
 T = TypeVar("T")
 
-HELPER = "computicle-helper"  # how the threads of `offload` are called (engine/threads.py): words raise there
 BYTES_MAX = 64  # taken at once: each is a wake
 
 

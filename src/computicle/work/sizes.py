@@ -23,6 +23,7 @@ __all__ = [
     "SMALL_MAX",
     "UNIT",
     "counted",
+    "rounded_up",
     "units_for",
 ]
 
@@ -59,9 +60,14 @@ KINDS = bytes(
 
 def counted(n: int) -> int:
     """How long a block for `n` bytes is, and what it counts."""
-    return LENGTHS[KINDS[n + GRANULE - 1 >> 6]] if n <= SMALL_MAX else n + PAGE - 1 & -PAGE
+    return LENGTHS[KINDS[(n + GRANULE - 1) // GRANULE]] if n <= SMALL_MAX else rounded_up(n, PAGE)
 
 
 def units_for(length: int) -> int:
     """How many units a large block takes."""
-    return (length + UNIT - 1) // UNIT
+    return rounded_up(length, UNIT) // UNIT
+
+
+def rounded_up(n: int, step: int) -> int:
+    """The first multiple of `step` from `n` on."""
+    return -(-n // step) * step

@@ -59,6 +59,10 @@ class Tables:
         """Of the block at `offset`: a code, and a nonce above it. 0: it is free."""
         return int(self.holders[(offset - self.first) // GRANULE])
 
+    def set_holder(self, offset: int, holder: int) -> None:
+        """Of the block at `offset`."""
+        self.holders[(offset - self.first) // GRANULE] = holder
+
     def length(self, offset: int) -> int:
         """Of the block at `offset`."""
         unit = (offset - self.first) // UNIT

@@ -35,6 +35,7 @@ from computicle.work.record import (
     record_size,
     span_in,
 )
+from computicle.work.sizes import rounded_up
 from computicle.worlds.places import KEEPER, PLACES
 
 __all__ = [
@@ -229,4 +230,4 @@ def make_table_memory(capacity: int, max_tries: int) -> int:
 
 
 def _row_size(capacity: int) -> int:
-    return -(-(HEAD + (capacity + SPARE) * record_size(capacity)) // PAGE) * PAGE
+    return rounded_up(HEAD + (capacity + SPARE) * record_size(capacity), PAGE)

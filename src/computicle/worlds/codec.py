@@ -37,6 +37,7 @@ from computicle.worlds.functions import load_by_value
 from computicle.worlds.parcel import Outgoing, Parcel, packing
 
 __all__ = [
+    "ALIGNMENT",
     "ENDS",
     "PLAIN",
     "Pieces",
