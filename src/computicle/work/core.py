@@ -109,7 +109,7 @@ class Core:
             self.tell_news(1)
 
     def finished_stretch(self, stretch: range) -> None:
-        """So are those in a stretch of slots."""
+        """The items in a stretch of slots are done, and their memory is nobody's."""
         self.leases.empty_stretch(stretch)
         if self.news[0]:
             self.tell_news(len(stretch))
@@ -131,7 +131,7 @@ class Core:
         self.call_keeper()
 
     def give_back_many(self, slots: list[int]) -> None:
-        """So are these."""
+        """The items in these slots are for others. Anywhere; never waits."""
         if self.left_behind:
             return
         for slot in slots:

@@ -17,7 +17,15 @@ __all__ = ["CountedBlock"]
 
 
 class CountedBlock(Owned):
-    """A piece of a heap's memory, with one owner."""
+    """Shared memory with one owner, made by `Heap.alloc`.
+
+    A buffer: memoryview, numpy and ctypes lay views over it; an index is a byte, a slice a view. With-statement: freed
+    at its end, unless it has moved.
+
+    Attributes:
+        heap: which it is of.
+        offset: bytes from the start of the heap's file.
+    """
 
     __qualname__ = "Block"  # for people it is that
 

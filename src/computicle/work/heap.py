@@ -71,7 +71,12 @@ class Heap:
         size: bytes that all blocks may have together. They are taken from the system only as they are used. Each block
             counts a little more than it has: up to a quarter, or 64 bytes; on CPython 3.11, whole pages.
 
+    Attributes:
+        size: as given.
+
     Raises:
+        TypeError, ValueError: the size is no number, or less than 1, or more than 1 TiB.
+        RuntimeError: not on Linux, or more than 4,094 computicles are alive.
         OSError: the system does not have the memory.
     """
 
@@ -129,7 +134,7 @@ class Heap:
         return self._reserve(me, n, timeout)
 
     def try_reserve(self, n: int) -> int | None:
-        """The same; None if there are not so many now. Never waits."""
+        """Where n bytes are that this place holds now; None if there are not so many free. Never waits."""
         region = self._region
         with self._lock:
             offset = region.alloc(n)

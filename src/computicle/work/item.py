@@ -143,7 +143,10 @@ class Item(Single):
         self._core.finished(slot)
 
     def lend(self) -> Iterator[Self]:
-        """For the steps of a loop: it is finished when the next one is asked for, unless it has ended; else given back."""
+        """One step of a loop: yields the item, then finishes it; gives it back if the loop is left.
+
+        Does nothing if it has ended.
+        """
         try:
             yield self
         except BaseException:

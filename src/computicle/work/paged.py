@@ -33,7 +33,15 @@ _postponed: "list[PagedBlock]" = []  # to be seen to when the collection is over
 
 
 class PagedBlock(Owned, mmap.mmap):  # type: ignore[misc]  # an mmap's methods are not wanted
-    """A piece of a heap's memory, with one owner."""
+    """Shared memory with one owner, made by `Heap.alloc`.
+
+    A buffer: memoryview, numpy and ctypes lay views over it; an index is a byte, a slice a view. With-statement: freed
+    at its end, unless it has moved.
+
+    Attributes:
+        heap: which it is of.
+        offset: bytes from the start of the heap's file.
+    """
 
     __qualname__ = "Block"  # for people it is that
 

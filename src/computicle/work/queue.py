@@ -82,7 +82,9 @@ class WorkQueue:
         capacity, max_tries: as given.
 
     Raises:
-        ValueError: the capacity is more than a pipe holds.
+        TypeError: a number is none.
+        ValueError: the capacity is more than a pipe holds, or a number is less than 1.
+        RuntimeError: not on Linux, or more than 4,094 computicles are alive.
         OSError: the system allows no such pipe, or has no descriptors left.
     """
 
@@ -154,7 +156,7 @@ class WorkQueue:
     def enqueue_many(self, items: Iterable[Any], timeout: float | None = None) -> None:
         """Put in all of them, in order, many at once. Waits while the queue is full.
 
-        Where it raises, those before are in; how many is the error's note.
+        Where it raises, the first of them are in; a note of the error says how many.
 
         Args:
             timeout: seconds that it may wait for room without any having come.
@@ -195,7 +197,10 @@ class WorkQueue:
         return (taker if kernel is me.kernel else self._taker(me)).take(me, timeout)
 
     def dequeue_many(self, count: int, timeout: float | None = None) -> Batch:
-        """Take up to `count` items: as many as are there, at least one. Waits while there is none. Raises as `dequeue`."""
+        """Take up to `count` items: as many as are there, at least one. Waits while there is none.
+
+        Gets one, if others of this thread wait already. Raises as `dequeue`.
+        """
         checked_count("dequeue_many", "count", count, 1)
         timeout = checked_timeout("dequeue_many", timeout)
         me = entering()
@@ -287,7 +292,7 @@ class WorkQueue:
         self._core.wait_for_room(me, lambda: self.gate.put(records, count) or None, timeout)
 
     def enqueue_block(self, me: Fiber, block: Block, timeout: float | None) -> None:
-        """`enqueue`, for one of those."""
+        """Put a Block in: it moves, last. Waits, and raises, as `enqueue`."""
         if block.heap is not self.heap:
             raise ValueError("the block is of another heap: make the queue with that heap, WorkQueue(capacity, heap)")
 
@@ -308,10 +313,12 @@ class WorkQueue:
             self._core.wait_for_room(me, put, timeout)
 
     def pieces(self, item: Any, data: bytes | None) -> tuple[Pieces, int]:
-        """It, packed, and how many bytes of the heap that takes; none if it fits into a record.
+        """Pack an item: its pieces, and how many bytes of the heap they take; 0 if they fit into a record.
 
         Args:
             data: its pickle, if it is there already.
+
+        Raises: TypeError, ValueError, as `enqueue`.
         """
         pieces = pack_pieces(item) if data is None else Pieces(data, False, [])
         if pieces.buffers:
@@ -322,7 +329,10 @@ class WorkQueue:
         return pieces, room
 
     def laid_out(self, pieces: Pieces, offset: int) -> tuple[bytes, Span | None]:
-        """Its record, and where in the heap it lies, if it does: there is room for it, at that offset."""
+        """Write packed pieces to `offset` of the heap, or into a record if that is 0: the record, and where they lie.
+
+        Never waits.
+        """
         size, by_value = self.record_size, pieces.by_value
         if not offset:
             return inline(pieces.data, size, by_value=by_value), None

@@ -47,7 +47,8 @@ class Outcome(NamedTuple):
 class Workers:
     """The workers of one queue. Iterating gives an Outcome for each item, as they are done.
 
-    The loop ends when the queue is closed and all its items are done. Then it raises GaveUp, if workers died too often.
+    The loop ends when the queue is closed and all its items are done. If workers died too often, that is a GaveUp in the
+    scope they belong to, or of `wait`.
     """
 
     def __init__(self, queue: WorkQueue, specs: Sequence[Spec], results: WorkQueue | None, *, progress: bool) -> None:
@@ -110,8 +111,9 @@ def workers(
     progress: bool = False,
     preload: Sequence[str] = (),
 ) -> Workers:
-    """Have computicles take the items of a queue, and run `fn(value)` on each. Waits until it is their turn to start.
+    """Have computicles take the items of a queue, and run `fn(value)` on each.
 
+    Never waits: they start once the caller gives way.
     They belong to the scope this is called in, and end once the queue is closed, and nothing is left in it.
 
     Args:
@@ -122,7 +124,7 @@ def workers(
         preload: modules for all of them, as Computicle takes them.
 
     Raises:
-        TypeError: `fn` cannot be called, or cannot be carried.
+        TypeError: `fn` cannot be called. If it cannot be carried, `wait` raises one, or else the scope.
     """
     checked_callable("workers", "fn", fn)
     if n is None:
