@@ -29,7 +29,7 @@ APART_S = 0.0005
 TAKEN = struct.Struct("<q")
 
 
-def on_computicle(_size: int, computicle: Any) -> dict[str, float]:
+def on_computicle(_argument: int, computicle: Any) -> dict[str, float]:
     def main() -> dict[str, float]:
         there, back = computicle.WorkQueue(10), computicle.WorkQueue(10)
         world = computicle.Computicle(_say_when, there, back)
@@ -53,7 +53,7 @@ def _say_when(there: Any, back: Any) -> None:
         back.enqueue(perf_counter_ns())
 
 
-def on_pipe(_size: int, _os: Any) -> dict[str, float]:
+def on_pipe(_argument: int, _os: Any) -> dict[str, float]:
     there, theirs = os.pipe()[::-1]
     mine, back = os.pipe()
     pid = os.fork()
@@ -75,7 +75,7 @@ def on_pipe(_size: int, _os: Any) -> dict[str, float]:
         os.waitpid(pid, 0)
 
 
-def on_blocks(size: int, _size: int, computicle: Any) -> dict[str, float]:
+def on_blocks(size: int, _argument: int, computicle: Any) -> dict[str, float]:
     def main() -> dict[str, float]:
         heap = computicle.Heap(2 * max(size, 1 << 20))
         there, back = computicle.WorkQueue(10, heap), computicle.WorkQueue(10, heap)
@@ -92,9 +92,9 @@ def on_blocks(size: int, _size: int, computicle: Any) -> dict[str, float]:
                 there.enqueue(block)
             with back.dequeue() as item:
                 block = item.value
-                seconds = TAKEN.unpack(block[0:8])[0]
+                took_ns = TAKEN.unpack(block[0:8])[0]
                 there.enqueue(block)
-            return float(seconds)
+            return float(took_ns)
 
         numbers = {"hand-off": _middle(once, TIMES) / 1e6}
         world.kill()
@@ -106,12 +106,12 @@ def on_blocks(size: int, _size: int, computicle: Any) -> dict[str, float]:
 def _look_and_return(there: Any, back: Any) -> None:
     for item in there:
         block = item.value
-        took = perf_counter_ns() - TAKEN.unpack(block[0:8])[0] + block[len(block) - 1] - 1
-        block[0:8] = TAKEN.pack(took)
+        took_ns = perf_counter_ns() - TAKEN.unpack(block[0:8])[0] + block[len(block) - 1] - 1
+        block[0:8] = TAKEN.pack(took_ns)
         back.enqueue(block)
 
 
-def on_queue(size: int, _size: int, multiprocessing: Any) -> dict[str, float]:
+def on_queue(size: int, _argument: int, multiprocessing: Any) -> dict[str, float]:
     context = multiprocessing.get_context("fork")
     there, back = context.Queue(), context.Queue()
     process = context.Process(target=_get_and_say, args=(there, back))

@@ -82,14 +82,14 @@ def test_the_work_of_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo_work, "DURATION_S", 2.5 * demo_work.INTERVAL_S)
     shown = io.StringIO()
     with Live(console=Console(file=shown, force_terminal=True), auto_refresh=False, transient=True) as live:
-        tale = run(demo_work.share_work, live)
-    assert tale is not None
-    stats = tale.stats
+        summary = run(demo_work.share_work, live)
+    assert summary is not None
+    stats = summary.stats
     assert stats.put == stats.taken == sum(demo_work.taken(stats).values()) >= demo_work.BURST
     assert (stats.queued, stats.leased, stats.dead) == (0, 0, 0)
     assert stats.given_back == 0
-    assert tale.numbers == stats.put * (stats.put + 1) // 2  # each item, and no item twice
-    assert (tale.copied, tale.blocks) == (0, 0)
+    assert summary.total == stats.put * (stats.put + 1) // 2  # each item, and no item twice
+    assert (summary.copied, summary.blocks) == (0, 0)
     assert "in the queue" in shown.getvalue()
     assert all(f"process {pid}" in shown.getvalue() for pid in demo_work.taken(stats))
 

@@ -36,11 +36,11 @@ LOOK_S = 0.1  # between two looks at how far they are
 WORKER = """\
 from computicle.tools.message import Message
 
-numbers = copied = 0
+total = copied = 0
 
 def act(message, block):
-    global numbers, copied
-    numbers += message.message
+    global total, copied
+    total += message.message
     if message.lparam != block.offset:  # not where it was filled in
         copied += len(block)
 
@@ -49,17 +49,17 @@ for item in queue:
     act(Message.from_buffer(block), block)
     block.free()
 
-numbers, copied
+total, copied
 """
 INDENT = "    "
 
 
-class Tale(NamedTuple):
+class Summary(NamedTuple):
     """What has come of it."""
 
     stats: QueueStats  # once everything was done
     seconds: float
-    numbers: int  # those of all messages, as the workers have added them up
+    total: int  # of the numbers of all messages, as the workers have added them up
     copied: int  # bytes that lay elsewhere than where they were filled in
     blocks: int  # that are left
 
@@ -76,12 +76,12 @@ def show_work(console: Console) -> None:
         f"for {DURATION_S:.0f} seconds.\n"
     )
     with Live(console=console, auto_refresh=False, transient=True) as live:
-        tale = run(share_work, live)
-    assert tale is not None
-    console.print(as_table(tale))
+        summary = run(share_work, live)
+    assert summary is not None
+    console.print(as_table(summary))
 
 
-def share_work(live: Live) -> Tale:
+def share_work(live: Live) -> Summary:
     """Make the workers, and have something for them to do."""
     heap = Heap(HEAP_SIZE)
     queue = WorkQueue(CAPACITY, heap)
@@ -93,11 +93,11 @@ def share_work(live: Live) -> Tale:
 
     queue.close()  # so their loops end
     answers = gather(*[worker.wait for worker in workers])
-    return Tale(
+    return Summary(
         stats,
         seconds,
-        numbers=sum(numbers for numbers, _copied in answers),
-        copied=sum(copied for _numbers, copied in answers),
+        total=sum(total for total, _copied in answers),
+        copied=sum(copied for _total, copied in answers),
         blocks=heap.stats().blocks,
     )
 
@@ -147,18 +147,18 @@ def as_bars(stats: QueueStats) -> Table:
     return bars
 
 
-def as_table(tale: Tale) -> Table:
+def as_table(summary: Summary) -> Table:
     """Who has done how much, and what it has cost."""
-    stats = tale.stats
+    stats = summary.stats
     table = Table()
     table.add_column("What was counted")
     table.add_column("How many", justify="right")
     for pid, count in taken(stats).items():
         table.add_row(f"items that process {pid} has taken and freed", f"{count:,}")
     table.add_row("items in all", f"{stats.taken:,}", end_section=True)
-    table.add_row("items a second", f"{stats.taken / tale.seconds:,.0f}")
+    table.add_row("items a second", f"{stats.taken / summary.seconds:,.0f}")
     table.add_row("wake-ups of all workers", f"{stats.wakes:,}")
     table.add_row("wake-ups for one item", f"{stats.wakes / stats.taken:.2f}")
-    table.add_row("bytes of the items that were copied", f"{tale.copied:,}")
-    table.add_row("blocks that are left", f"{tale.blocks:,}")
+    table.add_row("bytes of the items that were copied", f"{summary.copied:,}")
+    table.add_row("blocks that are left", f"{summary.blocks:,}")
     return table
