@@ -13,8 +13,15 @@ import pytest
 from computicle import *
 from computicle.engine.packets import copies_of
 from computicle.worlds.codec import pack, unpack
+from computicle.engine.pipes import pipe_pair
+from computicle.work.ledger import Ledger
+from computicle.work.places import is_in_transit
+from computicle.work.space import Space
+from computicle.work.transit import LOAN, Loans
+from computicle.worlds.launcher import launcher
 from computicle.worlds.mail import Mail
 from computicle.worlds.parcel import Parcel
+from computicle.worlds.places import ROOT
 from tests.worlds.conftest import _nothing_is_left  # noqa: F401
 from tests.worlds.helpers import claim_end
 
@@ -229,6 +236,73 @@ def test_it_names_where_it_was_allocated() -> None:
             with pytest.warns(ResourceWarning, match="test_transit.py"):
                 del block
                 gc.collect()
+        await_no_blocks(heap)
+
+    run(main)
+
+
+def test_no_two_departures_are_numbered_alike() -> None:
+    heap = Heap(1 << 20)
+    here = Ledger(Space(heap._memory), ROOT, None)
+    there = Ledger(Space(heap._memory), ROOT + 1, None)
+    found = [ledger.depart() for ledger in (here, there) for _ in range(3)]
+    found += [Ledger(Space(heap._memory), ROOT + 1, os.getpid()).depart() for _ in range(3)]  # who is there next
+    assert len(set(found)) == 9
+    assert all(map(is_in_transit, found))
+
+
+def test_a_leash_ends_when_nobody_has_it_and_not_before() -> None:
+    handlers: dict[int, Any] = {}
+    lost = []
+    loans = Loans(handlers.__setitem__, handlers.__delitem__, lambda *loan: lost.append(loan))
+    first, second = (pipe_pair() for _ in range(2))
+    for _writing, reading in (first, second):
+        loans.add(LOAN.pack(64, 5), os.dup(reading.number))  # twice the same: the first one has arrived long since
+    (handler,) = handlers.values()
+    handler()  # as for an event of another one's descriptor
+    first[0].close()
+    assert (lost, len(handlers)) == ([], 1)
+    second[0].close()
+    handler()
+    assert (lost, handlers) == ([(64, 5)], {})
+    loans.close()
+
+
+def set_out(heap: Heap, to: Computicle, me: Computicle) -> None:
+    me.post("ready")
+    receive()
+    to.post(written(heap))
+    receive()
+
+
+def hand_on(to: Computicle, me: Computicle) -> None:
+    me.post("ready")
+    to.post(receive())
+    me.post("gone")
+    receive()
+
+
+def test_one_that_was_handed_on_before_the_zygote_had_heard_that_it_arrived() -> None:
+    def main() -> None:
+        heap = Heap(1 << 20)
+        last = Computicle(stay=True)
+        second = Computicle(hand_on, last, self_())
+        first = Computicle(set_out, heap, second, self_())
+        assert [receive(timeout=LATE_S), receive(timeout=LATE_S)] == ["ready"] * 2
+        assert launcher._process is not None
+        os.kill(launcher._process.pid, signal.SIGSTOP)
+        try:
+            first.post("go")
+            assert receive(timeout=LATE_S) == "gone"
+        finally:
+            os.kill(launcher._process.pid, signal.SIGCONT)
+        for _ in range(2):
+            Computicle(int).wait()  # by then it has heard everything
+        assert heap.stats().blocks == 1
+        assert last.call(take_one) == b"hello"
+        for world in (first, second):
+            world.post("end")
+            world.wait()
         await_no_blocks(heap)
 
     run(main)

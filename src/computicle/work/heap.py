@@ -155,6 +155,11 @@ class Heap:
         """This place holds what is there. It was handed here by who has held it."""
         self._space.around(offset).set_holder(offset, self._region.ledger.code)
 
+    def depart(self) -> int:
+        """The holder of the next block that sets out from here, while it is on its way."""
+        with self._lock:
+            return self._region.ledger.depart()
+
     def set_holder(self, offset: int, holder: int) -> None:
         """This place holds what is there no more, but `holder` does."""
         self._space.around(offset).set_holder(offset, holder)

@@ -20,7 +20,7 @@ from computicle.engine.pipes import PipeEnd
 from computicle.work.layout import ROW_WORDS
 from computicle.work.ledger import PID, Ledger
 from computicle.work.memory import HeapMemory
-from computicle.work.places import KEEPER, TRANSIT, code_of
+from computicle.work.places import KEEPER, code_of, is_in_transit
 from computicle.work.region import DISCARD_MIN
 from computicle.work.room import Room
 from computicle.work.space import Space, Tables
@@ -120,7 +120,7 @@ class HeapWard(Ward):
         """Whether a block is another's that was about to leave that place, whose process is dead."""
         tables = Space(self._memory).around(offset)
         holder = tables.holder(offset)
-        if holder & 0xFFFF == TRANSIT and self._loans.has_ended(offset, holder):
+        if is_in_transit(holder) and self._loans.has_ended(offset, holder):
             tables.set_holder(offset, code_of(place))  # it was never sent
             return False
         return holder & 0xFFFF != code_of(place)

@@ -22,7 +22,7 @@ import threading
 from typing import NamedTuple
 
 from computicle.work.layout import ROW_WORDS
-from computicle.work.places import code_of
+from computicle.work.places import TRANSIT, code_of
 from computicle.work.sizes import GRANULE
 from computicle.work.space import Space, Tables
 
@@ -34,6 +34,7 @@ ALLOCATED_BLOCKS, FREED_BLOCKS = 2, 3
 ALLOCATING, FREEING = 4, 8  # intents: where, 0 for none; behind it, what the two counters will be
 TOP = 12  # units of the place's region that were ever used, counted from its first
 PID = 13  # of who is or was last at the place
+DEPARTED = 14  # how many blocks have set out from there
 
 BEGUN, TOLD = 1, 2  # of an active place: somebody is about to use the heap there; and all others can know
 
@@ -142,6 +143,14 @@ class Ledger:
         rows[self._freed_blocks] = blocks
         rows[self._freeing] = 0
         self._claims[self._place] -= length
+
+    # Handing on.
+
+    def depart(self) -> int:
+        """The holder of the next block that sets out from this place: what no other had on its way, for a long time."""
+        number = self._rows[self._row + DEPARTED] + 1
+        self._rows[self._row + DEPARTED] = number  # here, for whoever is at this place next to count on
+        return TRANSIT | self.code | (number & 0xFFFF) << 16
 
     # Of one that has died, or was struck in the middle.
 

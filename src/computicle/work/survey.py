@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from computicle.work.layout import ROW_WORDS
 from computicle.work.ledger import TOP, share_of
-from computicle.work.places import TRANSIT, place_of
+from computicle.work.places import is_in_transit, place_of
 from computicle.work.sizes import FREE, FURTHER, LARGE, LENGTHS, UNIT, units_for
 from computicle.work.space import Space
 
@@ -113,7 +113,7 @@ def _dump_region(space: Space, place: int) -> Iterator[str]:
 def _holder_text(holder: int) -> str:
     if not holder:
         return "free"
-    return "on its way" if holder & 0xFFFF == TRANSIT else f"held by place {place_of(holder & 0xFFFF)}"
+    return "on its way" if is_in_transit(holder) else f"held by place {place_of(holder & 0xFFFF)}"
 
 
 def _claimed(space: Space) -> int:

@@ -4,7 +4,8 @@ Whoever it goes to may never get it: a mailbox may end with messages in it. So a
 when nobody has that any more, and the block is still on its way, it has been lost, and its memory is free.
 
 Rules:
-  1. On its way it is nobody's: its holder is a number that no place has.
+  1. On its way it is nobody's: its holder is a number that no place has, and no two departures: one may
+     have gone on already before the zygote hears that it had arrived.
   2. The zygote knows of it before that, and has the other end of the leash.
   3. Whoever gets it takes it first, and lets go of the leash then.
 
@@ -13,12 +14,10 @@ Not here: when it has left (worlds/codec.py), queues, where items lie that are o
 
 import os
 from collections.abc import Callable
-from itertools import count
 from struct import Struct
 from typing import TYPE_CHECKING
 
 from computicle.engine.pipes import PipeEnd, pipe_pair
-from computicle.work.places import TRANSIT
 from computicle.worlds.codec import take_descriptors
 from computicle.worlds.launcher import launcher
 from computicle.worlds.wards import giving
@@ -31,8 +30,6 @@ __all__ = ["Departure", "Loans", "arrive"]
 
 LOAN = Struct("<QI")  # where it is, and its holder while it is on its way
 
-_numbers = count(1)  # of this process's; any thread
-
 
 class Departure:
     """A block that is about to leave. It is the sender's again, if it has not left in the end."""
@@ -41,7 +38,7 @@ class Departure:
         self._block: Owned | None = None
         block.check_movable()
         self._leash, theirs = pipe_pair()
-        holder = TRANSIT | (next(_numbers) & 0xFFFF) << 16
+        holder = block.heap.depart()
         block.heap.share()
         launcher.ask(giving(block.heap.uid, LOAN.pack(block.offset, holder)), (theirs.number,))
         theirs.close()
@@ -104,11 +101,15 @@ class Loans:
     def add(self, loan: bytes, leash: int) -> None:
         """One is about to leave."""
         offset, holder = LOAN.unpack(loan)
-        self._leashes[offset, holder] = PipeEnd(leash)
+        end = PipeEnd(leash)
+        if (offset, holder) in self._leashes:  # of one with the same number, so long ago that it must have arrived
+            self._drop(offset, holder)
+        self._leashes[offset, holder] = end
 
         def ended() -> None:
-            self._drop(offset, holder)
-            self._lost(offset, holder)
+            if end.read() == b"":  # else the event was of another one's descriptor, closed just now, with this number
+                self._drop(offset, holder)
+                self._lost(offset, holder)
 
         self._listen(leash, ended)
 
