@@ -13,7 +13,7 @@ Not here: how it learns of a death (worlds/wards.py).
 """
 
 import os
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 from computicle.engine.pipes import PipeEnd
@@ -49,33 +49,27 @@ class HeapKeeper:
         rows = self._space.rows
         return {place: rows[place * ROW_WORDS + PID] for place in self._space.places() if place != KEEPER}
 
-    def recover(self, place: int, kept: Container[int]) -> int:
+    def recover(self, place: int, kept: Container[int]) -> None:
         """Whoever was at `place` is dead: what it held is free.
 
         Args:
             kept: offsets of blocks that it was the last to hold, but has handed on.
-
-        Returns:
-            How many blocks were freed: if any, those who wait must be told.
         """
         if self._space.active[place]:
             Ledger(self._space, place, None).repair()
-        return self._sweep(place, kept)
+        self._sweep(place, kept)
 
     def free(self, offset: int) -> None:
         """Free a block that nobody has any more, whoever was the last to hold it."""
         tables = self._space.around(offset)
         self._free(tables, Found(offset, tables.length(offset), tables.holder(offset)))
 
-    def _sweep(self, place: int, kept: Container[int]) -> int:
-        freed = 0
+    def _sweep(self, place: int, kept: Container[int]) -> None:
         for region in self._space.places():
             tables = self._space.tables(region)
             for found in [*held_blocks(self._space, region, code_of(place))]:
                 if found.offset not in kept and tables.holder(found.offset) == found.holder:
                     self._free(tables, found)
-                    freed += 1
-        return freed
 
     def _free(self, tables: Tables, found: Found) -> None:
         # Held by the keeper first: else, if it is killed while it frees this, nobody could tell by the holder whether it
@@ -91,11 +85,11 @@ class HeapWard(Ward):
 
     def __init__(self, uid: bytes, given: Any, descriptors: Sequence[int], wards: Wards) -> None:
         memory, room = descriptors
-        super().__init__(uid, given, (), wards)
+        super().__init__(uid, given, wards)
         self._memory = HeapMemory(memory)
         self._room = PipeEnd(room)
-        self._loans = Loans(wards.listen, wards.ignore, self._lost)
-        _keeper_of(self._memory).begin()
+        _keeper_of(self._memory).begin()  # first: if it fails, nothing must refer to this any more
+        self._loans = Loans(self._listen, wards.ignore, self._lost)
 
     def members(self) -> dict[int, int]:
         return _keeper_of(self._memory).members()
@@ -133,6 +127,10 @@ class HeapWard(Ward):
         self._loans.close()
         self._memory.close()
         self._room.close()
+
+    def _listen(self, descriptor: int, handler: Callable[[], None]) -> None:
+        wards = self.wards
+        wards.listen(descriptor, lambda: wards.have(self, handler))
 
     def _lost(self, offset: int, holder: int) -> None:
         """A block's leash has ended: if it is still on its way, nobody will get it."""

@@ -201,7 +201,7 @@ class QueueWard(Ward):
 
     def __init__(self, uid: bytes, given: Any, descriptors: Sequence[int], wards: Wards) -> None:
         memory, work, room = (PipeEnd(descriptor) for descriptor in descriptors)
-        super().__init__(uid, given, (), wards)
+        super().__init__(uid, given, wards, parts_of=given)
         self._ends = (memory, work, room)
         self.table = Table(memory.number)
         self.table.map.madvise(mmap.MADV_DONTFORK)  # else computicles would keep the memory
@@ -216,7 +216,7 @@ class QueueWard(Ward):
     def requeue(self, place: int) -> None:
         self._keeper.bury(place)
 
-    def rung(self, data: bytes) -> None:
+    def rung(self) -> None:
         self._keeper.collect_dead()
         for place in self.table.members():
             self._keeper.collect(place)
@@ -224,11 +224,13 @@ class QueueWard(Ward):
     def in_flight(self, uid: bytes) -> set[int]:
         return self._in_flight() if uid == self.given else set()
 
-    def close(self) -> None:
+    def end(self) -> None:
         for place in self.table.members():
             self._keeper.settle_moving(place)
         for offset in self.in_flight(self.given):
             self._free(Span(offset, 0))
+
+    def close(self) -> None:
         for end in self._ends:
             end.close()
 

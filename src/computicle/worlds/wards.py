@@ -8,12 +8,13 @@ Rules:
   1. A ward is known to the zygote before anybody but its maker has it.
   2. When a process has ended, every ward is told, before anybody else is, and before
      its place is given again.
-  3. Each process that has the thing has the writing end of its bell, and writes there
-     what the zygote is to see to. Once no process has one, not even on its way in a message, the
+  3. Each process that has the thing has the writing end of its bell, and rings it when
+     there is something for the zygote to see to. Once no process has one, not even on its way in a message, the
      ward is closed.
   4. If the zygote dies, so do all computicles. The next one gets what the main program still has,
      before it does anything else, and sees to what they have left.
-  5. A ward that fails is dropped, and that is said. The others go on.
+  5. A ward that fails is dropped, and that is said: what it looked after is as it was, and is not
+     seen to any more. The others go on.
 
 Not here: what the wards are (work/), who is where (places.py).
 """
@@ -57,15 +58,16 @@ class Ward:
     Args:
         uid: names it.
         given: what its class wants to know.
-        descriptors: what it lies in, its own from now on.
         wards: all that there are.
+        parts_of: the uid of another one, if parts of that lie in this one.
     """
 
-    def __init__(self, uid: bytes, given: Any, descriptors: Sequence[int], wards: "Wards") -> None:
+    def __init__(self, uid: bytes, given: Any, wards: "Wards", parts_of: bytes | None = None) -> None:
         self.uid = uid
         self.given = given
-        self.descriptors = descriptors
         self.wards = wards
+        self.parts_of = parts_of
+        self.dropped = False
 
     def members(self) -> dict[int, int]:
         """Who has begun to use it: places, and the ids of the processes that are or were there."""
@@ -77,11 +79,8 @@ class Ward:
     def sweep(self, place: int) -> None:
         """Whoever was at `place` is dead: what it had is nobody's."""
 
-    def rung(self, data: bytes) -> None:
-        """This was written to its bell, by several processes, it may be: whole writes, one behind the other.
-
-        Once it is called for nothing, at first: the bell was there before its zygote was.
-        """
+    def rung(self) -> None:
+        """There may be something to see to: its bell was rung, or was there before its zygote was."""
 
     def take(self, what: bytes, descriptors: Sequence[int]) -> None:
         """It is given something more. The descriptors are its own from now on."""
@@ -92,10 +91,11 @@ class Ward:
         """Which parts of the ward `uid` lie in this one, whoever they belong to."""
         return set()
 
+    def end(self) -> None:
+        """Nobody has it any more: what lies in it is nobody's. It is closed next."""
+
     def close(self) -> None:
-        """Nobody has it any more."""
-        for descriptor in self.descriptors:
-            os.close(descriptor)
+        """It is not looked after any more, though others may have it, if it has failed."""
 
 
 class Wards:
@@ -131,11 +131,24 @@ class Wards:
                 for descriptor in descriptors:
                     os.close(descriptor)
             else:
-                self._have(ward, lambda: ward.take(what, descriptors))
+                self.have(ward, lambda: ward.take(what, descriptors))
 
     def died(self, place: int) -> None:
         """Nothing runs at `place` any more."""
         self._bury({place: [*self]})
+
+    def have(self, ward: Ward, see_to_it: Callable[[], None]) -> None:
+        """Have a ward do something. If it fails, it is dropped; once it is, nothing is done."""
+        if ward.dropped:
+            return
+        try:
+            see_to_it()
+        except Exception:
+            _print_error()
+            whole = None if ward.parts_of is None else self.get(ward.parts_of)
+            self._drop(ward)
+            if whole is not None:  # nobody can tell any more which parts of that are in use
+                self._drop(whole)
 
     def _keep(self, uid: bytes, name: str, given: Any, descriptors: Sequence[int]) -> None:
         theirs, *rest = descriptors
@@ -143,16 +156,22 @@ class Wards:
             for descriptor in descriptors:
                 os.close(descriptor)
             return
-        # Through an end for writing the system opens one for reading.
-        bell = os.open(f"/proc/self/fd/{theirs}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        os.close(theirs)
         module, _, kind = name.partition(":")
         try:
-            ward: Ward = getattr(import_module(module), kind)(uid, given, rest, self)
+            make = getattr(import_module(module), kind)
+            # Through an end for writing the system opens one for reading.
+            bell = os.open(f"/proc/self/fd/{theirs}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except Exception:
-            traceback.print_exc()
-            for descriptor in (bell, *rest):
+            _print_error()
+            for descriptor in descriptors:
                 os.close(descriptor)
+            return
+        os.close(theirs)
+        try:
+            ward: Ward = make(uid, given, rest, self)
+        except Exception:
+            _print_error()
+            os.close(bell)  # the others were the ward's already
             return
         self._wards[uid] = (ward, bell)
         self.listen(bell, lambda: self._hear(ward, bell))
@@ -162,50 +181,54 @@ class Wards:
         wards = [self._wards[uid][0] for uid in uids if uid in self._wards]
         gone: dict[int, list[Ward]] = {}
         for ward in wards:
-            for place, pid in ward.members().items():
+            for place, pid in self._members_of(ward).items():
                 if place not in self._places:
                     _await_end(pid)
                     gone.setdefault(place, []).append(ward)
         self._bury(gone)
         for ward in wards:
-            self._have(ward, partial(ward.rung, b""))
+            self.have(ward, ward.rung)
+
+    def _members_of(self, ward: Ward) -> Mapping[int, int]:
+        members: dict[int, int] = {}
+        self.have(ward, lambda: members.update(ward.members()))
+        return members
 
     def _bury(self, gone: Mapping[int, Sequence[Ward]]) -> None:
         """Whoever was at these places is dead: have the wards see to that. All take back before any sweeps."""
         for place, concerned in gone.items():
             for ward in concerned:
-                self._have(ward, partial(ward.requeue, place))
+                self.have(ward, partial(ward.requeue, place))
         for place, concerned in gone.items():
             for ward in concerned:
-                self._have(ward, partial(ward.sweep, place))
+                self.have(ward, partial(ward.sweep, place))
 
     def _hear(self, ward: Ward, bell: int) -> None:
         try:
-            data = os.read(bell, BELL_SIZE)
+            rings = os.read(bell, BELL_SIZE)
         except BlockingIOError:
             return
-        if data:
-            self._have(ward, lambda: ward.rung(data))
+        if rings:
+            self.have(ward, ward.rung)
         else:
-            self._drop(ward)
-
-    def _have(self, ward: Ward, see_to_it: Callable[[], None]) -> None:
-        try:
-            see_to_it()
-        except Exception:
-            traceback.print_exc()
-            sys.stderr.flush()
-            self._drop(ward)
+            self.have(ward, ward.end)
+            if not ward.dropped:
+                self._drop(ward)
 
     def _drop(self, ward: Ward) -> None:
-        found = self._wards.pop(ward.uid, None)
-        if found is not None:
-            self.ignore(found[1])
-            os.close(found[1])
-            with contextlib.suppress(Exception):
-                ward.close()
-            # Its parts go now: the zygote's collector is off, and a child's would close descriptors of its own.
-            vars(ward).clear()
+        _ward, bell = self._wards.pop(ward.uid)
+        self.ignore(bell)
+        os.close(bell)
+        with contextlib.suppress(Exception):
+            ward.close()
+        # Its parts go now: the zygote's collector is off, and a child's would close descriptors of its own.
+        vars(ward).clear()
+        ward.dropped = True
+
+
+def _print_error() -> None:
+    traceback.print_exc()
+    sys.stderr.flush()
 
 
 def keeping(uid: bytes, name: str, given: Any) -> bytes:
