@@ -1,10 +1,13 @@
 """Outcomes: of each item once, and in order."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from computicle.work.gate import Gate
 from computicle.work.outcomes import Outcomes
-from computicle.work.record import NUMBERS
+from computicle.work.queue import WorkQueue
+from computicle.work.record import NUMBERS, inline
 
 
 @given(st.data(), st.integers(0, NUMBERS - 1), st.integers(1, 40))
@@ -39,6 +42,42 @@ def test_numbers_that_never_come(missing: set[int], other: set[int]) -> None:
     got = [*outcomes.in_order(), *outcomes.rest()]
     for place, of_one in expected.items():
         assert [each for each in got if each[0] == place] == of_one
+
+
+def test_who_puts_in_where_another_one_has_ended_goes_on_counting() -> None:
+    queue = WorkQueue(10)
+    core = queue._core
+    record = inline(b"N.", core.table.record_size)
+    for _ in range(3):  # one after the other, at one place
+        outcomes: Outcomes[int] = Outcomes()
+        for first in queue.first_numbers():
+            outcomes.begin(first)
+        core.table.join(2)
+        assert Gate(core.table, core.pipe, 2, core.room.call).put(record * 2, 2)
+        for _ in range(2):
+            with queue.dequeue(timeout=0) as item:
+                outcomes.add(item.number, item.number)
+                assert list(outcomes.in_order()) == [item.number]
+        assert core._keeper is not None
+        core._keeper.bury(2)
+        assert [*core.table.members()] == [core.place]
+
+
+def test_what_is_put_in_while_somebody_looks_counts_from_before_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = WorkQueue(10)
+    queue.enqueue_many("ab")
+    queue.dequeue().finish()
+    peek = queue._core.pipe.peek
+
+    def peek_late() -> bytes:
+        queue.enqueue_many("cde")
+        queue.dequeue().finish()
+        queue.dequeue().finish()  # so that of those that are in, all came later
+        return peek()
+
+    monkeypatch.setattr(queue._core.pipe, "peek", peek_late)
+    (first,) = queue.first_numbers()
+    assert first % NUMBERS == 2
 
 
 def test_what_was_before_the_first_is_known() -> None:

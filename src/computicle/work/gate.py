@@ -207,14 +207,16 @@ class Gate:
         return self._pipe.length()
 
     def first_numbers(self) -> list[int]:
-        """Of each producer: the first number of those that are in, or else the next one."""
+        """Of each place: the first number of those that are in, or else the next one, whoever will be there then."""
         table, size = self._table, self._table.record_size
-        nexts = {place: table.put(place) % NUMBERS for place in table.members()}
+        nexts = {place: table.put(place) % NUMBERS for place in table.ever_joined()}
         ages = dict.fromkeys(nexts, 0)  # of the oldest of each that is in: how many numbers ago
         for number in (*_numbers_in(self._pipe.peek(), size), *table.numbers_held()):
             place, number = divmod(number, NUMBERS)
             begin = nexts.setdefault(place, table.put(place) % NUMBERS)
-            ages[place] = max(ages.get(place, 0), (begin - number) % NUMBERS)
+            age = (begin - number) % NUMBERS
+            if age < NUMBERS // 2:  # else it has been put in since
+                ages[place] = max(ages.get(place, 0), age)
         return [place * NUMBERS + (nexts[place] - age) % NUMBERS for place, age in ages.items()]
 
     def close(self) -> None:

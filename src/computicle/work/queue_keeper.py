@@ -41,7 +41,6 @@ from computicle.work.table import (
     DEAD_MAX,
     HINT,
     INTENT,
-    MEMBERS,
     PID,
     PUT,
     PUT_BEFORE,
@@ -115,7 +114,7 @@ class QueueKeeper:
     def bury(self, place: int) -> None:
         """Whoever was there is dead: give back all it held."""
         table, size = self.table, self.table.record_size
-        if not table.bytes[MEMBERS + place]:
+        if not table.has_joined(place):
             return
         row = table.row_at(place)
         table.bytes[SLEEPERS + place] = 0
@@ -134,7 +133,7 @@ class QueueKeeper:
         table.longs[(row + PUT_BEFORE) // 8] = table.put(place)
         if not table.states(place).strip(bytes((EMPTY,))):
             table.ints[(row + USED) // 4] = 0
-        table.bytes[MEMBERS + place] = 0
+        table.leave(place)
         self._gate.pass_on()
         self._gate.settle()
         self._room.announce()

@@ -75,7 +75,7 @@ NUDGED = 68  # there were records that are no items
 RETURNS = 72  # u64: how often the keeper has put something back
 
 # Pages with a byte for each place.
-MEMBERS = PAGE  # it has a row
+MEMBERS = PAGE  # it has a row, JOINED or LEFT
 SOURCES = PAGE + PLACES  # it has put something in
 SLEEPERS = PAGE + 2 * PLACES  # how many of its threads wait for something to come, or are about to; at most 255
 
@@ -92,6 +92,9 @@ WAKES = 40  # u64: how often it was woken where something was to be taken
 NUDGES = 48  # u64: how often it has passed a wake on
 PUT_BEFORE = 56  # u64: of PUT, by those who were there before
 HEAD = 64
+
+JOINED = 1
+LEFT = 2  # whoever was there has ended, and nobody has come since: what was put in there is counted on
 
 DEAD_MAX = 256  # slots of the keeper's row, at most, are for what was tried too often
 SPARE = 2 * DEAD_MAX  # slots beyond the capacity: for threads in the middle of a read, what has just been given back,
@@ -135,7 +138,19 @@ class Table:
     def join(self, place: int) -> None:
         """This process begins to use it."""
         self.ints[(self.row_at(place) + PID) // 4] = os.getpid()
-        self.bytes[MEMBERS + place] = 1
+        self.bytes[MEMBERS + place] = JOINED
+
+    def leave(self, place: int) -> None:
+        """Whoever was there has ended."""
+        self.bytes[MEMBERS + place] = LEFT
+
+    def has_joined(self, place: int) -> bool:
+        """It is among the members."""
+        return self.bytes[MEMBERS + place] == JOINED
+
+    def ever_joined(self) -> list[int]:
+        """The places with a row, whoever is there or not any more."""
+        return [place for place, state in enumerate(self.map[MEMBERS:SOURCES]) if state]
 
     def members(self) -> Iterator[int]:
         """The places with a row that is in use, the keeper's not among them."""
