@@ -84,8 +84,8 @@ class Room:
                     turn.wire.close()
 
     def _wait_first(self, me: Fiber, turn: "_Turn", attempt: Callable[[], T | None], timeout: float | None) -> T:
-        self._hint[0] = 1
         woken = self._take_wakes()  # left by one who needed none: else they would wake this one for nothing
+        self._hint[0] = 1  # only now: whoever has struck it off has also sent a wake, which must not be among those
         found = attempt()
         if found is not None:
             if woken:
