@@ -1,9 +1,33 @@
 """Room: who waits for it is told of all there is, whatever becomes of others. On every engine."""
 
+from typing import Any
+
 import pytest
 
 from computicle import *
+from computicle.work import core
+from computicle.work.queue import WorkQueue
 from tests.conftest import World
+
+
+@pytest.mark.parametrize("capacity", [1, 100, 1000])
+@pytest.mark.parametrize("many", [False, True])
+def test_whoever_makes_room_need_not_come_back(
+    world: World, monkeypatch: pytest.MonkeyPatch, capacity: int, many: bool
+) -> None:
+    """It may be busy with something else then, or wait for just that one."""
+    monkeypatch.setattr(core, "may_come_from_threads", lambda: False)  # as it would but for those of the test runner
+
+    def main() -> None:
+        queue = WorkQueue(capacity)
+        queue.enqueue_many(range(capacity))
+        producer: Any = spawn(queue.enqueue_many, ["one more"]) if many else spawn(queue.enqueue, "one more")
+        yield_()
+        queue.dequeue().finish()
+        producer.join()
+        assert len(queue) == capacity
+
+    world.run(main)
 
 
 def test_a_wake_that_comes_while_it_lies_down_is_not_its_last(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,9 +4,9 @@ Rules:
   1. As long as no other process has the queue, this one is its own keeper. Before another
      one gets it, the zygote is; from then on it is rung for what is to be put back.
   2. What is given back may be given back anywhere, in a finaliser too: that never waits.
-  3. Room that was made is told of at once where little fits in. Else it is told of
-     together: after an eighth of the capacity, or before its maker sleeps. So
-     a producer in front of a full queue is not woken for each single item.
+  3. Room that was made is told of at once, if anybody waits for it: whoever made it may be
+     busy with something else for as long as it likes from then on. Still a producer is not woken
+     for each single item: until it says that it waits again, nobody tells it of more.
   4. In a forked child all of this is its parent's, and nothing is touched.
 
 Not here: the words (queue.py), who waits (taker.py, room.py).
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 __all__ = ["Core", "Ends"]
 
 WARD = "computicle.work.queue_keeper:QueueWard"
-TOGETHER_MAX = 64  # finished items that are told of together
 
 _cores: "WeakSet[Core]" = WeakSet()  # of this process; each puts itself in, for a forked child to leave them alone
 
@@ -86,8 +85,6 @@ class Core:
         self._longs = self.table.longs
         self.news = self.table.news
         self._wakes = (self.table.row_at(place) + WAKES) // 8
-        self._together = max(1, min(TOGETHER_MAX, self.table.capacity // 8))
-        self._untold = 0  # finished items, while somebody waits for room
         self._keeping = threading.Lock()
         self._keeper = QueueKeeper(self.table, self.pipe, self.room, partial(_free, heap)) if bell is None else None
         self._due = False  # for the keeper, while it is at something
@@ -106,20 +103,17 @@ class Core:
         """The item in that slot is done, and its memory is nobody's."""
         self.leases.empty(slot)
         if self.news[0]:
-            self.tell_news(1)
+            self.tell_news()
 
     def finished_stretch(self, stretch: range) -> None:
         """The items in a stretch of slots are done, and their memory is nobody's."""
         self.leases.empty_stretch(stretch)
         if self.news[0]:
-            self.tell_news(len(stretch))
+            self.tell_news()
 
-    def tell_news(self, finished: int) -> None:
-        """Somebody waits for room, or the queue is closed; and so many items are done."""
-        if self._bytes[HINT]:
-            self._untold += finished
-            if self._untold >= self._together:
-                self.tell_room()
+    def tell_news(self) -> None:
+        """Somebody waits for room, or the queue is closed; and something is done."""
+        self.room.announce()
         if self._bytes[CLOSED]:
             self.gate.settle()
 
@@ -154,17 +148,6 @@ class Core:
                     self._keeper.collect(self.place)
             finally:
                 self._keeping.release()
-
-    def tell_room(self) -> None:
-        """There is room for more."""
-        self._untold = 0
-        self.room.announce()
-
-    def about_to_sleep(self) -> None:
-        """Nothing is there to be taken."""
-        if self._untold:
-            self.tell_room()
-        self.gate.settle()
 
     def wait_for_room(self, me: Fiber, attempt: Callable[[], bool | None], timeout: float | None) -> None:
         """Until the attempt brings something: see Room's `wait`."""

@@ -109,7 +109,7 @@ class Item(Single):
         leases.slots[slot * leases.size] = EMPTY
         leases.free.append(slot)
         if core.news[0]:
-            core.tell_news(1)
+            core.tell_news()
 
     def give_back(self) -> None:
         """It is for another one to try; where it was tried `max_tries` times, it is put with the dead. Never waits.
@@ -203,7 +203,7 @@ class Item(Single):
         else:
             block.let_go(partial(core.heap.release, span.offset))
         if core.news[0]:
-            core.tell_news(1)
+            core.tell_news()
 
     def _take_block(self) -> "Block | None":
         reference, self._block = self._block, None
