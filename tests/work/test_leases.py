@@ -1,4 +1,4 @@
-"""Leases: an item ends once; one that is not finished goes to another, and after some tries to the dead."""
+"""Leases: an item ends once; one that is not finished goes to another."""
 
 import gc
 from typing import Any
@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from computicle import *
-from computicle.engine.op import ClosedError
 from computicle.work.queue import WorkQueue
 from tests.conftest import World
 
@@ -168,69 +167,6 @@ def test_an_error_in_the_middle_of_a_batch_gives_back_only_the_rest(world: World
                 if item.value == 2:
                     raise LookupError
         assert sorted(queue.dequeue_many(9).values) == [2, 3, 4]
-
-    world.run(main)
-
-
-def test_after_some_tries_it_is_put_with_the_dead(world: World) -> None:
-    def main() -> None:
-        queue = WorkQueue(10, max_tries=2)
-        queue.enqueue_many(["poison", "x" * 1000])
-        for _ in range(4):
-            queue.dequeue().give_back()
-        assert (len(queue), leased(queue), len(queue.dead)) == (0, 0, 2)
-        first, second = queue.dead
-        assert (first.value, first.tries) == ("poison", 2)
-        assert second.value == "x" * 1000
-        queue.check()
-
-        first.requeue()
-        assert len(queue.dead) == 1
-        with pytest.raises(ValueError, match="not among the dead"):
-            first.requeue()
-        with pytest.raises(ValueError, match="not among the dead"):
-            first.drop()
-        item = queue.dequeue()
-        assert (item.value, item.tries) == ("poison", 0)
-        item.finish()
-
-        second.drop()
-        assert len(queue.dead) == 0
-        with pytest.raises(ValueError, match="not among the dead"):
-            _ = second.value
-
-    world.run(main)
-
-
-def test_dead_items_wait_for_room_and_not_behind_the_end(world: World) -> None:
-    def main() -> None:
-        queue = WorkQueue(1, max_tries=1)
-        queue.enqueue("poison")
-        queue.dequeue().give_back()
-        queue.enqueue("other")
-        (dead,) = queue.dead
-        with pytest.raises(TimeoutError):
-            dead.requeue(timeout=0.05)
-        queue.dequeue().finish()
-        queue.close()
-        with pytest.raises(ClosedError):
-            dead.requeue()
-        assert list(queue) == []
-
-    world.run(main)
-
-
-def test_as_many_dead_as_there_is_room_for(world: World) -> None:
-    def main() -> None:
-        queue = WorkQueue(1000, max_tries=1)
-        queue.enqueue_many(range(300))
-        for _ in range(300):
-            queue.dequeue().give_back()
-        assert len(queue.dead) == 256
-        assert len(queue) == 300 - 256  # the others go on being tried
-        for dead in queue.dead:
-            dead.requeue()
-        assert len(queue) == 300
 
     world.run(main)
 

@@ -3,7 +3,10 @@
 Rules:
   1. They are nobody's: looking at one copies it, and changes nothing.
   2. What is to be done with one is written into its slot, and the keeper does it. If two say
-     different things at once, one of them has said so last.
+     different things at once, the keeper does what it finds, and then nothing more.
+  3. Whoever says so a moment too late says it of an empty slot, for slots are used in turn. Of another dead item only if
+     as many as there are slots have died between its look and its store, two instructions apart: then that one is
+     tried again or dropped unasked, and still nobody's memory is touched.
 
 Not here: how an item gets there (queue_keeper.py).
 """

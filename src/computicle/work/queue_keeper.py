@@ -59,6 +59,7 @@ from computicle.worlds.wards import Ward, Wards
 __all__ = ["QueueKeeper", "QueueWard"]
 
 COUNTS = (TAKEN, RETURNED, WAKES)
+GONE = 0  # in place of a kind: whatever the state says, nothing is in this slot
 
 
 class QueueKeeper:
@@ -84,6 +85,7 @@ class QueueKeeper:
         self._free = free
         self._gone = gone
         self._gate = Gate(table, pipe, KEEPER, room.call)
+        self._turn = 0  # which slot the next dead one is put into, if that is free
 
     def collect(self, place: int) -> None:
         """Put back what was given back there."""
@@ -100,11 +102,13 @@ class QueueKeeper:
         begin = table.slots_at(KEEPER)
         states = table.states(KEEPER)
         for slot in _find_all(states, REVIVED):
-            if self._write(begin + slot * size, 0):
-                table.bytes[begin + slot * size] = EMPTY
+            at = begin + slot * size
+            if table.bytes[at + KIND_AT] == GONE or self._write(at, 0):
+                self._empty_dead(at)
         for slot in _find_all(states, DROPPED):
-            span = span_in(table.bytes, begin + slot * size)
-            table.bytes[begin + slot * size] = EMPTY  # first: the next keeper must not free what is another's by then
+            at = begin + slot * size
+            span = span_in(table.bytes, at)
+            self._empty_dead(at)  # first: the next keeper must not free what is another's by then
             if span is not None:
                 self._free(span)
         if REVIVED in states:  # the last one may be finished already, and whoever had it saw it here, too
@@ -125,6 +129,7 @@ class QueueKeeper:
         for slot in _find_all(table.states(place), HELD):
             table.bytes[begin + slot * size] = BACK
         self.collect(place)
+        self.collect_dead()  # it may have decided on one of them, and not rung any more
         keeper = table.row_at(KEEPER)
         for count in COUNTS:  # the next one at that place begins anew
             table.longs[(keeper + count) // 8] += table.longs[(row + count) // 8]
@@ -174,18 +179,27 @@ class QueueKeeper:
     def _keep_dead(self, at: int, tries: int) -> bool:
         """Put the record among the dead. False: they are too many."""
         table, size = self.table, self.table.record_size
-        slot = table.states(KEEPER).find(EMPTY)
-        if slot == -1:
-            used = (table.row_at(KEEPER) + USED) // 4
-            slot = table.ints[used]
-            if slot == DEAD_MAX:
+        states = table.states(KEEPER)
+        slot = len(states)
+        if slot < DEAD_MAX:
+            table.ints[(table.row_at(KEEPER) + USED) // 4] = slot + 1
+        else:  # in turn: somebody may be about to decide on one that was in a slot a moment ago
+            slot = states.find(EMPTY, self._turn)
+            if slot == -1:
+                slot = states.find(EMPTY)
+            if slot == -1:
                 return False
-            table.ints[used] += 1
+            self._turn = slot + 1
         to = table.slots_at(KEEPER) + slot * size
         table.bytes[to + 1 : to + size] = table.bytes[at + 1 : at + size]
         table.bytes[to + TRIES_AT] = tries
         table.bytes[to] = DEAD
         return True
+
+    def _empty_dead(self, at: int) -> None:
+        """What was in this slot is elsewhere, or nowhere."""
+        self.table.bytes[at + KIND_AT] = GONE  # before anybody can say once more what is to be done with it
+        self.table.bytes[at] = EMPTY
 
 
 def _find_all(states: bytes, state: int) -> Iterator[int]:
