@@ -2,6 +2,7 @@
 
 import fractions
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -67,9 +68,51 @@ def test_too_deep_for_a_pickler(world: World) -> None:
         queue = WorkQueue(5)
         with pytest.raises(TypeError, match="recursion") as caught:
             queue.enqueue_many([1, DEEP, 2])
-        assert "0 items were put into the work queue before that" in caught.value.__notes__
+        assert "1 item was put into the work queue before that" in caught.value.__notes__
         queue.enqueue_many([3])
-        assert taken(queue, 1) == [3]
+        assert taken(queue, 2) == [1, 3]
+
+    world.run(main)
+
+
+def none_after(items: list[Any]) -> Any:
+    yield from items
+    raise LookupError("there is no next one")
+
+
+LAST: dict[str, Callable[[list[Any]], Any]] = {
+    "there is none": none_after,
+    "it cannot be carried": lambda items: [*items, (_ for _ in ())],
+    "it is too large": lambda items: [*items, bytes(20_000)],
+}
+
+
+@pytest.mark.parametrize("last", LAST)
+@pytest.mark.parametrize("capacity", [100, 2])
+def test_those_before_one_that_cannot_be_put_in_are_in(world: World, capacity: int, last: str) -> None:
+    items = [1, "x" * 1000, "two", NO_DATA, b"z" * 200]
+
+    def main() -> list[Any]:
+        queue = WorkQueue(capacity, Heap(16_000))
+        taker = spawn(taken, queue, len(items))
+        with pytest.raises((LookupError, TypeError, ValueError)) as caught:
+            queue.enqueue_many(LAST[last](items))
+        assert caught.value.__notes__ == ["5 items were put into the work queue before that"]
+        found: list[Any] = taker.join()
+        assert queue.heap.stats().blocks == 0
+        return found
+
+    assert world.run(main) == items
+
+
+def test_where_there_is_no_room_for_those_before_it_is_told_what_came_first(world: World) -> None:
+    def main() -> None:
+        queue = WorkQueue(2)
+        with pytest.raises(LookupError) as caught:
+            queue.enqueue_many(none_after([1, 2, "x" * 1000]), timeout=0)
+        assert caught.value.__notes__ == ["2 items were put into the work queue before that"]
+        assert taken(queue, 2) == [1, 2]
+        assert queue.heap.stats().blocks == 0
 
     world.run(main)
 

@@ -3,7 +3,8 @@
 Rules:
   1. They go in in order. What has been packed goes in before anything is waited for: those who are
      to make room may wait for just that.
-  2. If it ends in an error, what is in stays in, and what was packed and is not in takes up no memory.
+  2. Where an item cannot be put in, or there is no next one to be had, those before go in. What was packed
+     and is not in takes up no memory.
   3. No more than one item at a time is pickled that may not fit into a record.
 
 Not here: what goes in one by one (queue.py).
@@ -11,6 +12,7 @@ Not here: what goes in one by one (queue.py).
 
 from array import array
 from collections.abc import Iterable
+from contextlib import suppress
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +42,7 @@ class Load:
         self._spans: list[Span] = []  # where such lie in the heap
         self._format = _FORMATS[queue.record_size]
         self._records = memoryview(bytearray(self._format.struct.size))
+        self._flushing = False  # or it could not be done
 
     def put_all(self, items: Iterable[Any]) -> None:
         """Put them in. Waits for room, and for memory. Raises as `enqueue`, with a note how many are in."""
@@ -68,9 +71,16 @@ class Load:
                     count = 0
             self._flush()
         except BaseException as error:
-            for span in self._spans:
-                queue.heap.release(span.offset)
-            error.add_note(f"{self._put} items were put into the work queue before that")
+            del bodies[count:]  # parts of what was being pickled
+            try:
+                if isinstance(error, Exception) and not self._flushing:
+                    with suppress(Exception):  # what is told is why it ended
+                        self._flush()
+            finally:
+                for span in self._spans:
+                    queue.heap.release(span.offset)
+                items_were = "1 item was" if self._put == 1 else f"{self._put} items were"
+                error.add_note(f"{items_were} put into the work queue before that")
             raise
 
     def _add_other(self, item: Any, before: int) -> None:
@@ -106,8 +116,10 @@ class Load:
         for index, head in self._heads.items():
             words[index * form.words] = head
         records = self._records[: count * self._queue.record_size]
+        self._flushing = True
         if not self._queue.gate.put(records, count):
             self._queue.put_when_room(self._me, records, count, self._timeout)
+        self._flushing = False
         self._put += count
         self._bodies.clear()
         self._heads.clear()
