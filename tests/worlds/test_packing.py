@@ -8,7 +8,7 @@ import pytest
 
 from computicle import *
 from computicle.engine.packets import copies_of, packet_pair
-from computicle.worlds.codec import ENDS, pack, unpack
+from computicle.worlds.codec import ENDS, pack, pack_pieces, unpack
 from computicle.worlds.parcel import carry_descriptors
 from computicle.worlds.errors import carried_error
 from computicle.worlds.lane import Lane
@@ -76,6 +76,17 @@ def test_an_error_that_cannot_be_rebuilt_leaves_nothing_open() -> None:
     before = descriptors()
     carried_error(Unreadable(), "a test")
     assert descriptors() == before
+
+
+class TooLarge:
+    def __reduce__(self) -> Any:
+        raise MemoryError
+
+
+def test_too_little_memory_to_pack_something_is_told_as_that() -> None:
+    for packing in (pack, pack_pieces):
+        with pytest.raises(MemoryError):
+            packing([TooLarge()])
 
 
 class LikeAHandle:

@@ -193,6 +193,8 @@ def _dump_by_name(value: Any, outgoing: Outgoing) -> bytes | None:
     """As pickle has it; None if the receiver would not find what it names."""
     try:
         data = pickle.dumps(value, 5, buffer_callback=outgoing.keep)
+    except MemoryError:
+        raise
     except Exception:
         return None
     return None if b"__main__" in data else data
@@ -205,6 +207,8 @@ def _dump_by_value(value: Any, outgoing: Outgoing) -> bytes:
     file = io.BytesIO()
     try:
         Pickler(file, 5, buffer_callback=outgoing.keep_small).dump(value)
+    except MemoryError:
+        raise
     except Exception as error:
         if outgoing.refusal is not None:
             raise outgoing.refusal from None
