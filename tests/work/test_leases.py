@@ -1,5 +1,6 @@
 """Leases: an item ends once; one that is not finished goes to another."""
 
+import copy
 import gc
 from typing import Any
 
@@ -50,6 +51,16 @@ def test_an_error_gives_it_back(world: World) -> None:
             with queue.dequeue() as item:
                 found.append((item.value, item.tries))
         assert found == [("second", 0), ("first", 1)]
+
+    world.run(main)
+
+
+def test_an_item_is_not_copied(world: World) -> None:
+    def main() -> None:
+        queue = WorkQueue(5)
+        queue.enqueue(1)
+        with queue.dequeue() as item, pytest.raises(TypeError, match="^an Item cannot be copied"):
+            copy.copy(item)
 
     world.run(main)
 

@@ -133,8 +133,10 @@ def test_only_blocks_of_its_own_heap(world: World) -> None:
         with other.alloc(10) as block:
             with pytest.raises(ValueError, match="of another heap"):
                 queue.enqueue(block)
-        with queue.heap.alloc(10) as block, pytest.raises(TypeError, match="Block"):
+        with queue.heap.alloc(10) as block, pytest.raises(TypeError, match="Block") as caught:
             queue.enqueue([block])
+        assert "(at [0])" in str(caught.value)
+        assert "a Block goes into a work queue by itself" in str(caught.value)
         assert blocks(queue) == 0
 
     world.run(main)

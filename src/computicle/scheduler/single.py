@@ -14,6 +14,6 @@ class Single:
     __slots__ = ()
 
     def __reduce_ex__(self, _protocol: SupportsIndex, /) -> NoReturn:
-        raise TypeError(
-            f"a {type(self).__name__} cannot be copied or pickled: pass the object itself to whoever uses it"
-        )
+        name = type(self).__name__
+        article = "an" if name[0] in "AEIOU" else "a"
+        raise TypeError(f"{article} {name} cannot be copied or pickled: pass the object itself to whoever uses it")

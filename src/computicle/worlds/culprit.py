@@ -2,7 +2,8 @@
 
 Rules:
   1. It is looked for by trying the parts, so it is found as whoever reads the
-     program would name it: "['jobs'][3].file".
+     program would name it: "['jobs'][3].file". What refuses to be carried has no parts: it
+     says itself why.
   2. The search is bounded, and never fails: what it cannot tell it leaves out.
 
 Not here: how things are carried (codec.py).
@@ -49,6 +50,17 @@ def _fails(carry: Callable[[Any], object], part: Any) -> bool:
     return False
 
 
+def _refuses(value: Any) -> bool:
+    kind: Any = type(value)
+    if kind.__reduce_ex__ is object.__reduce_ex__ and kind.__reduce__ is object.__reduce__:
+        return False  # it is the pickler that does, or not
+    try:
+        value.__reduce_ex__(5)
+    except Exception:
+        return True
+    return False
+
+
 def _parts_of(value: Any) -> Iterator[tuple[str, Any]]:
     """What it is made of, as far as that has names."""
     if isinstance(value, dict):
@@ -67,7 +79,7 @@ def _parts_of(value: Any) -> Iterator[tuple[str, Any]]:
                 yield f"'s variable {name!r}", cell.cell_contents
             except ValueError:  # not set yet
                 continue
-    elif isinstance(getattr(value, "__dict__", None), dict) and not isinstance(value, type):
+    elif isinstance(getattr(value, "__dict__", None), dict) and not isinstance(value, type) and not _refuses(value):
         for name, part in [*vars(value).items()]:
             yield f".{name}", part
     if isinstance(value, FunctionType):

@@ -133,6 +133,11 @@ def carry_moving(owner: Any, depart: Callable[[], tuple[Moving, int]]) -> int:
         Exception: whatever `depart` raises; so does `pack` then.
         TypeError: as `check_carried`; or several may unpack it.
     """
+    known = packing.get(here())
+    if known is not None and known.still:
+        raise TypeError(
+            f"a {type(owner).__qualname__} goes into a work queue by itself, not as a part of something else"
+        )
     outgoing = check_carried(owner)
     if not outgoing.for_one:
         raise TypeError(
