@@ -12,7 +12,7 @@ from computicle.engine.op import ClosedError
 from computicle.work.queue import WorkQueue
 from computicle.worlds.launcher import launcher
 from tests.worlds.conftest import _nothing_is_left, await_gone  # noqa: F401
-from tests.worlds.helpers import claim_end, is_running
+from tests.worlds.helpers import claim_end, is_running, state_of
 
 LATE_S = 20.0  # bounds a hang
 
@@ -220,6 +220,37 @@ def make_queue() -> WorkQueue:
     queue = WorkQueue(5)
     queue.enqueue("from elsewhere")
     return queue
+
+
+def put_until_closed(queue: WorkQueue, news: WorkQueue) -> None:
+    """Wait for room that never comes, and live on."""
+    news.enqueue("here")
+    try:
+        queue.enqueue("more")
+    except ClosedError:
+        news.enqueue("told")
+    receive()
+
+
+def test_all_who_wait_for_room_are_told_that_it_was_closed() -> None:
+    def main() -> None:
+        queue, news = WorkQueue(1), WorkQueue(10)
+        queue.enqueue("first")
+        producers = [Computicle(put_until_closed, queue, news) for _ in range(3)]
+        for _ in producers:
+            news.dequeue(timeout=LATE_S).finish()
+        for producer in producers:
+            while state_of(str(producer.pid)) != "S":
+                sleep(0.001)
+        queue.close()
+        for _ in producers:
+            with news.dequeue(timeout=LATE_S) as item:
+                assert item.value == "told"
+        for producer in producers:
+            producer.post("enough")
+            producer.wait()
+
+    run(main)
 
 
 def test_a_queue_that_outlives_its_maker() -> None:

@@ -50,3 +50,38 @@ def test_a_wake_that_comes_while_it_lies_down_is_not_its_last(world: World, monk
         waiting.join(timeout=1).free()
 
     world.run(main)
+
+
+@pytest.mark.parametrize("how", ["cancelled", "timed out"])
+def test_who_was_woken_and_leaves_wakes_the_next_one(world: World, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    def main() -> None:
+        queue = WorkQueue(1)
+        queue.enqueue("first")
+        room = queue._core.room
+        waiting = spawn(queue.enqueue, "second", timeout=0.05 if how == "timed out" else None)
+        yield_()
+        told: list[bool] = []
+        monkeypatch.setattr(room, "call", lambda: told.append(not room._turns))
+        if how == "cancelled":
+            waiting.cancel()
+        with pytest.raises((FiberCancelled, TimeoutError)):
+            waiting.join()
+        assert told == [True]  # it is not there any more to be woken by that
+
+    world.run(main)
+
+
+def test_a_word_that_fails_at_once_wakes_the_next_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def main() -> None:
+        heap = Heap(1 << 20)
+        told: list[bool] = []
+        monkeypatch.setattr(heap._room, "call", lambda: told.append(True))
+
+        def fail() -> None:
+            raise LookupError
+
+        with pytest.raises(LookupError):
+            heap._room.wait(current(), fail, None)
+        assert told == [True]
+
+    world.run(main)

@@ -4,7 +4,7 @@ Rules:
   1. Who waits says so first, then looks once more, then sleeps. Who makes room looks
      whether anybody waits, and only then wakes one.
   2. Of all who sleep one is woken. If there may be room for more, that one wakes
-     the next. So does one who was woken and does not wait any more, and the keeper, when somebody has died.
+     the next. So does one who leaves by an error, for it may have been woken, and the keeper, when somebody has died.
   3. Fibers of one thread are served in the order in which they came.
 
 Not here: what there must be room for (gate.py, heap.py).
@@ -75,13 +75,20 @@ class Room:
             with _Queued(turn.lock, timeout):
                 if timeout is not None and not first:
                     timeout = max(0.0, timeout - (kernel.now() - began))
-                return self._wait_first(me, turn, attempt, timeout)
-        finally:
-            turn.count -= 1
-            if turn.count == 0:
-                del self._turns[kernel]
-                if turn.wire is not None:
-                    turn.wire.close()
+                got = self._wait_first(me, turn, attempt, timeout)
+        except BaseException:
+            self._leave(kernel, turn)
+            self.call()  # only now: it must not be the one who is woken
+            raise
+        self._leave(kernel, turn)
+        return got
+
+    def _leave(self, kernel: Kernel, turn: "_Turn") -> None:
+        turn.count -= 1
+        if turn.count == 0:
+            del self._turns[kernel]
+            if turn.wire is not None:
+                turn.wire.close()
 
     def _wait_first(self, me: Fiber, turn: "_Turn", attempt: Callable[[], T | None], timeout: float | None) -> T:
         woken = self._take_wakes()  # left by one who needed none: else they would wake this one for nothing
