@@ -10,7 +10,7 @@ from computicle import *
 from computicle.work.gate import Gate
 from computicle.work.table import Table
 from tests.conftest import World
-from tests.work.test_queue_worlds import take_all
+from tests.work.test_queue_worlds import LATE_S, hold, take_all
 
 
 def test_what_was_done(world: World) -> None:
@@ -58,6 +58,23 @@ def test_what_others_have_done() -> None:
             worker.wait()
         stats = queue.stats()  # what the ended ones have done is still counted, together
         assert (stats.put, stats.taken, stats.places[0].taken) == (100, 100, 100)
+
+    run(main)
+
+
+def test_what_a_dead_one_had_counts_as_given_back() -> None:
+    def main() -> None:
+        queue, news = WorkQueue(10, max_tries=2), WorkQueue(10)
+        queue.enqueue("work")
+        for tries in range(2):
+            holder = Computicle(hold, queue, news)
+            news.dequeue(timeout=LATE_S).finish()
+            holder.kill()
+            with pytest.raises(ComputicleDied):
+                holder.wait()
+            stats = queue.stats()
+            assert (stats.taken, stats.given_back, stats.leased) == (tries + 1, tries + 1, 0)
+        assert (stats.queued, stats.dead) == (0, 1)
 
     run(main)
 

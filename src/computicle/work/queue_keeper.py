@@ -127,7 +127,9 @@ class QueueKeeper:
         begin = table.slots_at(place)
         self.settle_moving(place)
         for slot in _find_all(table.states(place), HELD):
-            table.bytes[begin + slot * size] = BACK
+            at = begin + slot * size
+            table.bytes[at] = BACK
+            table.longs[(row + RETURNED) // 8] += table.bytes[at + KIND_AT] > DRAINED  # else it is no item
         self.collect(place)
         self.collect_dead()  # it may have decided on one of them, and not rung any more
         keeper = table.row_at(KEEPER)

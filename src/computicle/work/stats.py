@@ -17,7 +17,11 @@ __all__ = ["QueueShare", "QueueStats", "stats_of"]
 
 
 class QueueShare(NamedTuple):
-    """What one process has done; those that have ended are together at place 0."""
+    """What one process has done; those that have ended are together at place 0.
+
+    What a process had that was killed counts as given back. One killed right between doing something and counting it
+    may leave its numbers off by one for each of its threads, or by one batch: nobody can tell.
+    """
 
     pid: int
     put: int  # items put in
@@ -31,6 +35,7 @@ class QueueStats(NamedTuple):
     """A work queue, at a moment. While others use it, some of it may be newer than the rest.
 
     An item that is taken or put back at that moment may be counted both as queued and as leased, but never as neither.
+    What was taken, and is neither leased nor was given back, has been finished, or its Block handed on; what is with the dead was given back.
     """
 
     capacity: int
