@@ -250,12 +250,70 @@ def test_batches_of_all_sizes_use_no_more_slots_than_there_are(world: World) -> 
                 held[0].give_back()
                 held.append(queue.dequeue_many(50))
             if turn % 5 == 0:
-                assert [item.leased for item in held[1]]
+                assert all(item.leased for item in held[1])
             for batch in held:
                 batch.finish()
             assert (len(queue), leased(queue)) == (0, 0)
         queue.check()
 
+    world.run(main)
+
+
+@pytest.mark.parametrize("item", [7, "x" * 1000])
+def test_batches_stay_large_whatever_becomes_of_their_items(world: World, item: Any) -> None:
+    def main() -> None:
+        queue = WorkQueue(1000, max_tries=255)
+        for turn in range(40):
+            queue.enqueue_many([item] * (100 - len(queue)))
+            batch = queue.dequeue_many(100)
+            assert len(batch) == 100
+            if turn % 3 == 2:
+                batch.give_back()
+            else:
+                assert [each.value for each in batch] == [item] * 100
+        queue._core.leases.check()
+
+    world.run(main)
+
+
+def test_what_a_batch_leaves_free_is_there_for_other_items(world: World) -> None:
+    def main() -> None:
+        queue = WorkQueue(1000)
+        queue.enqueue(0)
+        first = queue.dequeue_many(1000)
+        queue.enqueue_many(range(1, 900))
+        held = [queue.dequeue() for _ in range(700)]
+        rest = queue.dequeue_many(1000)
+        assert rest.values == list(range(701, 900))
+        for item in held:
+            item.finish()
+        assert first.values == [0]
+        first.finish()
+        rest.finish()
+        assert leased(queue) == 0
+        queue._core.leases.check()
+
+    world.run(main)
+
+
+def test_a_batch_of_slots_that_do_not_lie_together(world: World) -> None:
+    def main() -> None:
+        queue = WorkQueue(1000)
+        queue.enqueue_many(range(1000))
+        for item in [queue.dequeue() for _ in range(1000)]:
+            if item.value % 10:
+                item.finish()
+            else:
+                kept.append(item)
+        queue.enqueue_many(range(900), timeout=0)
+        queue.dequeue_many(900).finish()
+        queue.enqueue_many(range(900), timeout=0)
+        batch = queue.dequeue_many(900)
+        assert batch.values == list(range(900))
+        batch.finish()
+        queue._core.leases.check()
+
+    kept: list[Any] = []
     world.run(main)
 
 

@@ -7,13 +7,20 @@ Rules:
      beforehand: nobody looks for one.
   3. To finish is to say that the slot is empty. To give back is to say so to the keeper, who
      empties it.
+  4. A batch has slots that lie together, a stretch. When there are none left, they are made of
+     all the slots that are free by then.
+  5. A slot that is nobody's is in one place only: by itself, in a free stretch, behind one that is
+     in use and not full, or with the keeper. Whoever takes it out there has it, and no other thread.
+  6. One thread at a time reads into a stretch. So there are slots enough: what is not
+     leased can be found, but for one slot of each thread in the middle of a read.
 
 Not here: who waits until something comes (taker.py), what comes of what is given back
 (queue_keeper.py).
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from computicle.work.ends import WorkPipe
 from computicle.work.record import BACK, DRAINED, EMPTY, HEAD_SIZE, KIND_AT, NUDGE
@@ -39,18 +46,18 @@ class Leases:
         self._used = (row + USED) // 4
         self._taken = (row + TAKEN) // 8
         self._returned = (row + RETURNED) // 8
-        self._lock = threading.Lock()  # while it grows
+        self._lock = threading.Lock()  # while many slots are in hand, or are looked for
         begin = table.slots_at(place)
         self.slots = table.bytes[begin : begin + (table.row_size - (begin - row)) // self.size * self.size]
+        self._end = len(self.slots) // self.size
+        self._stretches_end = self._end - RESERVE
         self.views: list[memoryview] = []  # of the slots that were ever used
         self.bodies: list[memoryview] = []  # what is behind their heads
         self.free: list[int] = []  # slots to read into
         self._stretches: dict[int, list[int]] = {}  # free ones: where they begin, by how many slots they have
-        self._lengths: dict[int, int] = {}  # of those in use, by where they begin
-        self._returned_slots: list[int] = []  # which the keeper is to empty
-        self._grow(table.ints[self._used])  # whoever was at this place before has used so many
-        # What that one gave back may lie there still.
-        self._returned_slots, self.free = self.free, []
+        self._tails: dict[int, range] = {}  # slots behind a stretch that is in use, by where that begins
+        # Which the keeper is to empty. Whoever was at this place before has used so many, and given back some of them.
+        self._returned_slots = [*self._extend(table.ints[self._used])]
         self._regain()
 
     def take(self) -> int:
@@ -59,8 +66,7 @@ class Leases:
             try:
                 slot = self.free.pop()
             except IndexError:
-                if not self._regain():
-                    self._grow(1)
+                self._find_free()
                 continue
             if self._readinto(self.views[slot]) is None:
                 self.free.append(slot)
@@ -81,54 +87,21 @@ class Leases:
 
         A range is a stretch of slots, to be emptied together, or dissolved.
         """
-        while True:
-            stretch = self._stretch(count)
-            if stretch is None:
-                slot = self.take()  # no room is left for so many that lie together
-                return slot if slot < 0 else [slot]
-            start = stretch.start
-            got = (self._readinto(self.slots[start * self.size : stretch.stop * self.size]) or 0) // self.size
-            kinds = bytes(self.slots[start * self.size + KIND_AT : (start + got) * self.size : self.size])
-            if not kinds:
-                self._stretches[count].append(start)
-                return NOTHING
-            if min(kinds) > DRAINED:
-                self._table.longs[self._taken] += got
-                self._lengths[start] = count
-                return stretch[:got]
-            self._lengths[start] = count
-            slots = self.dissolve(stretch[:got])
-            for slot, kind in zip(slots, kinds, strict=True):
-                if kind == DRAINED:
-                    self._pipe.write(bytes(self.views[slot]))
-                if kind <= DRAINED:
-                    self.empty(slot)
-            items = [slot for slot, kind in zip(slots, kinds, strict=True) if kind > DRAINED]
-            if items or DRAINED in kinds:
-                self._table.longs[self._taken] += len(items)
-                return items or OVER
+        with self._lock:
+            slots = self._take_stretch(count)
+        return self._take_singly(count) if slots is None else slots
 
     def empty_stretch(self, stretch: range) -> None:
         """The items in it are done."""
-        self.slots[stretch.start * self.size : stretch.stop * self.size : self.size] = bytes(len(stretch))
-        self._stretches[self._lengths.pop(stretch.start)].append(stretch.start)
+        start, length = stretch.start, len(stretch)
+        self.slots[start * self.size : stretch.stop * self.size : self.size] = bytes(length)
+        length += len(self._tails.pop(start, ()))
+        self._free_stretch(start, length)
 
     def dissolve(self, stretch: range) -> list[int]:
         """From now on each slot of it is by itself."""
-        self.free += range(stretch.stop, stretch.start + self._lengths.pop(stretch.start))
+        self.free += self._tails.pop(stretch.start, ())
         return list(stretch)
-
-    def _stretch(self, count: int) -> range | None:
-        """So many slots that lie together, and are nobody's. None: there are not."""
-        free = self._stretches.setdefault(count, [])
-        try:
-            start = free.pop()
-        except IndexError:
-            start = len(self.views)
-            if (start + count) * self.size > len(self.slots) - RESERVE * self.size:
-                return None
-            start = self._extend(count)
-        return range(start, start + count)
 
     def empty(self, slot: int) -> None:
         """Its item is done."""
@@ -141,29 +114,151 @@ class Leases:
         self.slots[slot * self.size] = BACK
         self._returned_slots.append(slot)
 
+    def check(self) -> None:
+        """Assert rule 5, while nobody is at it. O(n): for tests."""
+        free = [*self.free]
+        for length, starts in self._stretches.items():
+            for start in starts:
+                free += range(start, start + length)
+        for tail in self._tails.values():
+            free += tail
+        leased = {slot for slot, view in enumerate(self.views) if view[0] != EMPTY}
+        assert not leased & {*free}
+        free += {*self._returned_slots} - leased
+        assert sorted([*free, *leased]) == [*range(len(self.views))]
+
+    def _take_stretch(self, count: int) -> Sequence[int] | int | None:
+        """As `take_many`. None: so many slots do not lie together."""
+        while True:
+            whole = self._stretch(count)
+            if whole is None:
+                return None
+            start = whole.start
+            got = (self._readinto(self.slots[start * self.size : (start + count) * self.size]) or 0) // self.size
+            kinds = bytes(self.slots[start * self.size + KIND_AT : (start + got) * self.size : self.size])
+            if not kinds:
+                self._free_stretch(start, len(whole))
+                return NOTHING
+            stretch = whole[:got]
+            if got < len(whole):
+                self._tails[start] = whole[got:]
+            if min(kinds) > DRAINED:
+                self._table.longs[self._taken] += got
+                return stretch
+            slots = self.dissolve(stretch)
+            for slot, kind in zip(slots, kinds, strict=True):
+                if kind == DRAINED:
+                    self._pipe.write(bytes(self.views[slot]))
+                if kind <= DRAINED:
+                    self.empty(slot)
+            items = [slot for slot, kind in zip(slots, kinds, strict=True) if kind > DRAINED]
+            if items or DRAINED in kinds:
+                self._table.longs[self._taken] += len(items)
+                return items or OVER
+
+    def _take_singly(self, count: int) -> Sequence[int] | int:
+        """As `take_many`, one after the other."""
+        slots: list[int] = []
+        while len(slots) < count:
+            slot = self.take()
+            if slot < 0:
+                return slots or slot
+            slots.append(slot)
+        return slots
+
+    # Where slots come from. One thread at a time.
+
+    def _stretch(self, count: int) -> range | None:
+        """A free stretch of at least so many slots. None: there is none."""
+        try:
+            start = self._stretches[count].pop()
+        except (KeyError, IndexError):
+            return self._longer_stretch(count) or self._new_stretch(count) or self._gathered_stretch(count)
+        return range(start, start + count)
+
+    def _longer_stretch(self, count: int) -> range | None:
+        for length in sorted(length for length, starts in [*self._stretches.items()] if length >= count and starts):
+            for start in _taken_out(self._stretches[length]):
+                return range(start, start + length)
+        return None
+
+    def _new_stretch(self, count: int) -> range | None:
+        """Of slots that were never used."""
+        return self._extend(count) if len(self.views) + count <= self._stretches_end else None
+
+    def _gathered_stretch(self, count: int) -> range | None:
+        """Of slots that are free by now. As many such stretches are made as there can be, so it is not done for each."""
+        self.free += self._extend(max(0, self._stretches_end - len(self.views)))
+        self._regain()
+        slots = self._gather()
+        found: list[range] = []
+        rest: list[int] = []
+        for run in _runs(slots):
+            fit = max(0, min(run.stop, self._stretches_end) - run.start) // count
+            found += [range(start, start + count) for start in range(run.start, run.start + fit * count, count)]
+            rest += run[fit * count :]
+        self.free += reversed(rest)
+        for stretch in found[1:]:
+            self._free_stretch(stretch.start, count)
+        return found[0] if found else None
+
+    def _gather(self) -> list[int]:
+        """Take out all that is free, in order."""
+        slots = [*_taken_out(self.free)]
+        for length, starts in [*self._stretches.items()]:
+            for start in _taken_out(starts):
+                slots += range(start, start + length)
+        while self._tails:
+            try:
+                slots += self._tails.popitem()[1]
+            except KeyError:  # another thread has just finished that stretch
+                break
+        return sorted(slots)
+
+    def _find_free(self) -> None:
+        """Have some slot more to read into."""
+        with self._lock:
+            if self.free or self._regain():
+                return
+            slots = [*self._extend(1)] if len(self.views) < self._end else self._gather()
+            assert slots, "more is leased than the queue holds"
+            self.free += reversed(slots)
+
+    def _free_stretch(self, start: int, length: int) -> None:
+        self._stretches.setdefault(length, []).append(start)
+
     def _regain(self) -> bool:
         """Use again what the keeper has emptied. False: nothing."""
-        slots, self._returned_slots = self._returned_slots, []
-        emptied = [slot for slot in slots if self.slots[slot * self.size] == EMPTY]
-        self._returned_slots += [slot for slot in slots if self.slots[slot * self.size] != EMPTY]
-        self.free += emptied
-        return bool(emptied)
+        before = len(self.free)
+        for slot in [*_taken_out(self._returned_slots)]:
+            (self.free if self.slots[slot * self.size] == EMPTY else self._returned_slots).append(slot)
+        return len(self.free) > before
 
-    def _grow(self, count: int) -> None:
-        """Have so many slots more to read into."""
-        start = self._extend(count)
-        self.free += reversed(range(start, start + count))
+    def _extend(self, count: int) -> range:
+        """Use so many slots more."""
+        begin = len(self.views)
+        end = begin + count
+        assert end <= self._end
+        for slot in range(begin, end):
+            view = self.slots[slot * self.size : (slot + 1) * self.size]
+            view[KIND_AT] = view[KIND_AT]  # so that the page is there: nothing may fail in the middle of a read
+            self.views.append(view)
+            self.bodies.append(view[HEAD_SIZE:])
+        self._table.ints[self._used] = max(self._table.ints[self._used], end)
+        return range(begin, end)
 
-    def _extend(self, count: int) -> int:
-        """Use so many slots more; the first of them."""
-        with self._lock:
-            begin = len(self.views)
-            end = begin + count
-            assert end * self.size <= len(self.slots), "more is leased than the queue holds"
-            for slot in range(begin, end):
-                view = self.slots[slot * self.size : (slot + 1) * self.size]
-                view[KIND_AT] = view[KIND_AT]  # so that the page is there: nothing may fail in the middle of a read
-                self.views.append(view)
-                self.bodies.append(view[HEAD_SIZE:])
-            self._table.ints[self._used] = max(self._table.ints[self._used], end)
-            return begin
+
+def _taken_out(slots: list[int]) -> Iterator[int]:
+    """One by one, since other threads do so, too."""
+    try:
+        while True:
+            yield slots.pop()
+    except IndexError:
+        pass
+
+
+def _runs(slots: list[int]) -> list[range]:
+    """Those that lie together."""
+    begins = [slot for before, slot in pairwise([-2, *slots]) if slot != before + 1]
+    ends = [slot + 1 for slot, after in pairwise([*slots, -2]) if after != slot + 1]
+    return [range(begin, end) for begin, end in zip(begins, ends, strict=True)]
