@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +13,7 @@ from computicle.work import gate
 from computicle.work.gate import Gate
 from computicle.work.queue_keeper import QueueKeeper
 from computicle.work.record import inline
-from computicle.work.table import DRAINED
+from computicle.work.table import CLOSED, DRAINED, SEVERAL, SOURCES
 from computicle.worlds.launcher import launcher
 from tests.conftest import World
 from tests.worlds.conftest import _nothing_is_left  # noqa: F401
@@ -135,3 +135,97 @@ def test_the_last_one_requeued_may_be_done_before_the_keeper_has_noted_that(monk
             queue.dequeue(timeout=LATE_S)
 
     run(main)
+
+
+class Meanwhile:
+    """In the place of a lock: while it is taken and released, something happens elsewhere."""
+
+    def __init__(self, happen: Callable[[], None]) -> None:
+        self._happen = happen
+
+    def acquire(self, _blocking: bool = True) -> bool:
+        return True
+
+    def release(self) -> None:
+        self._happen()
+
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+@pytest.mark.parametrize("word", ["put", "revive"])
+def test_who_puts_something_in_sees_that_it_was_closed_by_one_that_did_not_see_that(world: World, word: str) -> None:
+    """What one has stored, others can see before it loads what they have."""
+
+    def main() -> None:
+        queue = WorkQueue(10)
+        table, gate = queue._core.table, queue.gate
+        gate.shared = True
+        intents: list[int] = []
+
+        def close() -> None:
+            intents.append(table.intents(-1))
+            table.bytes[CLOSED] = 1
+
+        gate._fence = Meanwhile(close)  # type: ignore[assignment]
+        with pytest.raises(ClosedError):
+            if word == "put":
+                gate.put(inline(b"N.", table.record_size), 1)
+            else:
+                gate.revive(lambda: None)
+        assert intents == [1]
+        assert table.bytes[DRAINED]
+
+    world.run(main)
+
+
+def test_who_closes_it_sees_who_is_about_to_put_something_in(world: World) -> None:
+    def main() -> None:
+        queue = WorkQueue(10)
+        table, gate = queue._core.table, queue.gate
+
+        def begin() -> None:
+            assert table.bytes[CLOSED]
+            table.ints[gate._intent] = 1
+
+        gate._fence = Meanwhile(begin)  # type: ignore[assignment]
+        gate.close()
+        assert not table.bytes[DRAINED]
+
+    world.run(main)
+
+
+def test_who_was_about_to_put_something_in_looks_once_others_can_see_that_it_is_not(world: World) -> None:
+    def main() -> None:
+        queue = WorkQueue(1)
+        table, gate = queue._core.table, queue.gate
+
+        def close() -> None:
+            queue.dequeue().finish()
+            table.bytes[CLOSED] = 1
+
+        queue.enqueue("first")
+        gate._lock = Meanwhile(close)  # type: ignore[assignment]
+        assert not gate.put(inline(b"N.", table.record_size), 1)
+        assert table.bytes[DRAINED]
+
+    world.run(main)
+
+
+def test_two_that_begin_to_put_something_in_see_each_other(world: World) -> None:
+    def main() -> None:
+        queue = WorkQueue(10)
+        table, gate = queue._core.table, queue.gate
+
+        def begin() -> None:
+            assert table.bytes[SOURCES + gate._place]
+            table.bytes[SOURCES + 2] = 1
+
+        gate._fence = Meanwhile(begin)  # type: ignore[assignment]
+        queue.enqueue("first")
+        assert table.bytes[SEVERAL]
+
+    world.run(main)

@@ -79,6 +79,7 @@ class Core:
         self.table.join(place)
         self.room = Room(self.table.bytes[HINT : HINT + 1], ends.room, "room in a work queue")
         self.gate = Gate(self.table, self.pipe, place, self.room.call)
+        self.gate.shared = bell is not None
         self.leases = Leases(self.table, self.pipe, place)
         self.sleepers = Sleepers(self.table, place)
         self._bytes = self.table.bytes
@@ -173,7 +174,7 @@ class Core:
             reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
             self.bell = PipeEnd(writing)
             self._keeper = None
-            self._remains.others = True
+            self._remains.others = self.gate.shared = True
         try:
             launcher.keep(self)
         finally:

@@ -7,7 +7,8 @@ Rules:
   2. A process says how many it is about to put in, then looks, then writes. So two that
      do so at once see each other, and what has been closed is closed. They may both be refused: so
      who was, and leaves room, wakes one who waits; and looks first, the next time, so that
-     no two go on refusing each other.
+     no two go on refusing each other. A processor may load before others can see what it has stored: so
+     once others may be there, a lock is taken and released in between, as in ledger.py.
   3. As long as a process is the only one that puts something in, the room it has once seen
      is its own: taking makes more.
   4. It is drained once it is closed, nobody is about to put something in, and nothing is
@@ -69,6 +70,8 @@ class Gate:
         self.number = (table.longs[self._put] % NUMBERS + self._mine).to_bytes(4, "little")
         self._nudges = (table.row_at(place) + NUDGES) // 8
         self._lock = threading.Lock()  # between threads: an intent is the process's
+        self.shared = False  # other processes may have the queue
+        self._fence = threading.Lock()
         self._room = 0  # seen, and not used since
         self._refused = False  # the last time
 
@@ -87,56 +90,66 @@ class Gate:
         Raises:
             ClosedError: the queue is closed.
         """
-        with self._lock:
-            ints, longs = self._ints, self._longs
-            if self._refused and self._is_full(count):
+        try:
+            with self._lock:
+                ints, longs = self._ints, self._longs
+                if self._refused and self._is_full(count):
+                    return False
+                ints[self._intent] = count
+                try:
+                    if self.shared:  # `_let_others_see`, written out
+                        self._fence.acquire(False)
+                        self._fence.release()
+                    if self._bytes[CLOSED]:
+                        self._check_open()
+                    if self._room < count or self._bytes[SEVERAL]:
+                        self._room = self._look(count)
+                    if self._room >= count:
+                        put = longs[self._put]
+                        # Before they are in: whoever is at this place next must not give a number again.
+                        longs[self._put] = put + count
+                        if number is not self.number:
+                            records = self._numbered(records, put % NUMBERS, count)
+                        write(self._pipe.number, records)
+                        self.number = ((put + count) % NUMBERS + self._mine).to_bytes(4, "little")
+                        self._room -= count
+                        self._refused = False
+                        return True
+                except BlockingIOError:
+                    pass  # which cannot be, as long as the capacity is kept (ends.py)
+                finally:
+                    ints[self._intent] = 0
+                self._withdraw()
                 return False
-            ints[self._intent] = count
-            try:
-                if self._bytes[CLOSED]:
-                    self._check_open()
-                if self._room < count or self._bytes[SEVERAL]:
-                    self._room = self._look(count)
-                if self._room >= count:
-                    put = longs[self._put]
-                    # Before they are in: whoever is at this place next must not give a number again.
-                    longs[self._put] = put + count
-                    if number is not self.number:
-                        records = self._numbered(records, put % NUMBERS, count)
-                    write(self._pipe.number, records)
-                    self.number = ((put + count) % NUMBERS + self._mine).to_bytes(4, "little")
-                    self._room -= count
-                    self._refused = False
-                    return True
-            except BlockingIOError:
-                pass  # which cannot be, as long as the capacity is kept (ends.py)
-            finally:
-                ints[self._intent] = 0
-                if self._bytes[CLOSED]:
-                    self.settle()  # whoever looked whether all is done may have seen the intent, and left it at that
-            self._withdraw()
-            return False
+        finally:
+            # Whoever looked whether all is done may have seen the intent, and left it at that. The lock has been
+            # released in between, so others can see that it is gone.
+            if self._bytes[CLOSED]:
+                self.settle()
 
     def revive(self, mark: Callable[[], None]) -> bool:
         """Have a dead item marked for the keeper to put in. False: there is no room for it. Never waits. Raises as `put`."""
-        with self._lock:
-            if self._refused and self._is_full(1):
+        try:
+            with self._lock:
+                if self._refused and self._is_full(1):
+                    return False
+                self._ints[self._intent] = 1
+                try:
+                    self._let_others_see()
+                    self._check_open()
+                    self._room = self._look(1)
+                    if self._room >= 1:
+                        mark()
+                        self._room -= 1
+                        self._refused = False
+                        return True
+                finally:
+                    self._ints[self._intent] = 0
+                self._withdraw()
                 return False
-            self._ints[self._intent] = 1
-            try:
-                self._check_open()
-                self._room = self._look(1)
-                if self._room >= 1:
-                    mark()
-                    self._room -= 1
-                    self._refused = False
-                    return True
-            finally:
-                self._ints[self._intent] = 0
-                if self._bytes[CLOSED]:
-                    self.settle()
-            self._withdraw()
-            return False
+        finally:
+            if self._bytes[CLOSED]:
+                self.settle()
 
     def _numbered(self, records: bytes | memoryview, number: int, count: int) -> memoryview:
         numbered = memoryview(bytearray(records)) if isinstance(records, bytes) else records
@@ -172,6 +185,7 @@ class Gate:
         """How much room there is, at least, less what others are about to put in; exactly, if less than is wanted."""
         if not self._bytes[SOURCES + self._place]:
             self._bytes[SOURCES + self._place] = 1
+            self._let_others_see()
             if self._table.other_sources(self._place):
                 self._bytes[SEVERAL] = 1
         room = self._count_room(self._pipe.length, intents=intents)
@@ -222,6 +236,7 @@ class Gate:
     def close(self) -> None:
         """Nothing more goes in."""
         self._bytes[CLOSED] = 1
+        self._let_others_see()
         self.settle()
 
     def settle(self) -> None:
@@ -229,6 +244,11 @@ class Gate:
         if self._bytes[CLOSED] and not self._bytes[DRAINED] and self._is_empty():
             self._bytes[DRAINED] = 1
             self._pipe.write(note(DRAINED_NOTE, self._table.record_size))
+
+    def _let_others_see(self) -> None:
+        """What has been stored: before anything is loaded from now on."""
+        self._fence.acquire(False)
+        self._fence.release()
 
     def _is_empty(self) -> bool:
         returns = self._longs[RETURNS // 8]
