@@ -284,29 +284,6 @@ def test_in_one_process_it_is_one_object() -> None:
     run(main)
 
 
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of threads that pytest has
-def test_a_forked_child_leaves_it_alone() -> None:
-    queue = WorkQueue(5)
-    queue.enqueue_many(["a", "b"])
-    item = queue.dequeue()
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            for word in (lambda: queue.enqueue(1), queue.dequeue, queue.close):
-                with pytest.raises(RuntimeError, match="forked"):
-                    word()
-            item.finish()
-            del item
-            status = 0
-        finally:
-            os._exit(status)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    assert queue._core.table.held() == 1
-    item.finish()
-    assert len(queue) == 1
-
-
 def test_who_dies_asleep_has_taken_no_wake_with_it() -> None:
     def main() -> None:
         queue, done = WorkQueue(100, max_tries=100), WorkQueue(100)

@@ -118,6 +118,11 @@ class Core:
         if self._bytes[CLOSED]:
             self.gate.settle()
 
+    def check_usable(self) -> None:
+        """Raise RuntimeError in a forked child."""
+        if self.left_behind:
+            raise RuntimeError("this work queue belongs to the process that has forked this one")
+
     def give_back(self, slot: int) -> None:
         """The item in that slot is for another one. Anywhere."""
         if self.left_behind:
@@ -135,6 +140,8 @@ class Core:
 
     def call_keeper(self) -> None:
         """There is something for the keeper to see to. Anywhere."""
+        if self.left_behind:
+            return
         self._due = True
         if self.bell is not None:
             # It may be full of rings; or the zygote has not come to it yet, and will look of itself.

@@ -84,6 +84,7 @@ class DeadItem:
         return table.slots_at(KEEPER) + self._slot * table.record_size
 
     def _check_there(self) -> None:
+        self._core.check_usable()
         at = self._at()
         if self._core.table.map[at : at + len(self._record)] != self._record:
             raise ValueError("the item is not among the dead any more")
@@ -99,6 +100,7 @@ class Dead:
         self._core = core
 
     def __iter__(self) -> Iterator[DeadItem]:
+        self._core.check_usable()
         table = self._core.table
         for slot, state in enumerate(table.states(KEEPER)):
             if state == DEAD:
@@ -108,6 +110,7 @@ class Dead:
                     yield DeadItem(self._core, slot, record)
 
     def __len__(self) -> int:
+        self._core.check_usable()
         return self._core.table.states(KEEPER).count(DEAD)
 
     def __repr__(self) -> str:

@@ -161,8 +161,11 @@ class Gate:
         return numbered
 
     def leave_behind(self) -> None:
-        """In a forked child: the place is its parent's."""
+        """In a forked child: the place is its parent's, and a lock may have been held there."""
         self._bytes = _ALL_CLOSED
+        self._ints = memoryview(bytearray(4)).cast("I")
+        self._intent = 0
+        self._lock, self._fence = threading.Lock(), threading.Lock()
 
     def _check_open(self) -> None:
         if self._bytes is _ALL_CLOSED:

@@ -166,18 +166,19 @@ class WorkQueue:
         timeout = checked_timeout("enqueue_many", timeout)
         me = entering()
         me.credit -= 1
-        self._check_usable()
+        self._core.check_usable()
         Load(self, me, timeout).put_all(items)
 
     def close(self) -> None:
         """Nothing more is put in. Who takes gets what is left, and is then told that this was all. Never waits."""
-        self._check_usable()
+        self._core.check_usable()
         self.gate.close()
         self._core.room.call()  # who waits for room is told
 
     @property
     def closed(self) -> bool:
         """It has been closed, by anybody."""
+        self._core.check_usable()
         return self.gate.closed
 
     # Taking.
@@ -225,6 +226,7 @@ class WorkQueue:
     @property
     def dead(self) -> Dead:
         """The items that were tried too often."""
+        self._core.check_usable()
         return Dead(self._core)
 
     def take(self) -> Taken | None:
@@ -241,6 +243,7 @@ class WorkQueue:
         return self._taker(me).line(me)
 
     def __len__(self) -> int:
+        self._core.check_usable()
         return self.gate.items()
 
     def __repr__(self) -> str:
@@ -252,6 +255,7 @@ class WorkQueue:
     def __reduce__(self) -> Any:
         check_carried(self)
         core = self._core
+        core.check_usable()
         core.share()
         assert core.bell is not None
         place = carry_descriptors(self, (*core.ends.numbers(), core.bell.number))
@@ -259,10 +263,12 @@ class WorkQueue:
 
     def stats(self) -> QueueStats:
         """What was done, and who has what. Never waits."""
+        self._core.check_usable()
         return stats_of(self._core.table, self.gate)
 
     def first_numbers(self) -> list[int]:
         """Of each producer: the number of its first item that is queued or leased, or else of its next one."""
+        self._core.check_usable()
         return self.gate.first_numbers()
 
     def check(self) -> None:
@@ -278,14 +284,10 @@ class WorkQueue:
     def _taker(self, me: Fiber) -> Taker:
         taker = self._takers.get(me.kernel)
         if taker is None:
-            self._check_usable()
+            self._core.check_usable()
             taker = self._takers[me.kernel] = Taker(self._core, me)
         self._recent = (me.kernel, taker)
         return taker
-
-    def _check_usable(self) -> None:
-        if self._core.left_behind:
-            raise RuntimeError("this work queue belongs to the process that has forked this one")
 
     def put_when_room(self, me: Fiber, records: bytes | memoryview, count: int, timeout: float | None) -> None:
         """Put in records as soon as there is room. Waits."""
