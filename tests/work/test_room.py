@@ -85,3 +85,39 @@ def test_a_word_that_fails_at_once_wakes_the_next_one(world: World, monkeypatch:
         assert told == [True]
 
     world.run(main)
+
+
+def test_many_that_do_not_all_fit_in_go_in_one_by_one(world: World) -> None:
+    """Whoever is to make room may have some of them already, and wait for one more."""
+
+    def main() -> None:
+        queue = WorkQueue(4)
+        producer = spawn(queue.enqueue_many, [*range(6), "x" * 1000, "y" * 1000])
+        first, *others = queue.dequeue(), queue.dequeue(), queue.dequeue()
+        for _ in range(5):
+            for item in others:
+                item.finish()
+            others = [queue.dequeue(timeout=1)]
+        assert others[0].value == "y" * 1000
+        producer.join()
+        others[0].finish()
+        first.finish()
+        assert queue.heap.stats().blocks == 0
+
+    world.run(main)
+
+
+def test_of_many_some_of_which_are_in_when_it_fails_only_the_others_are_forgotten(world: World) -> None:
+    def main() -> None:
+        queue = WorkQueue(2)
+        queue.enqueue("first")
+        with pytest.raises(TimeoutError) as caught:
+            queue.enqueue_many(["x" * 1000, "y" * 1000], timeout=0.01)
+        assert caught.value.__notes__ == ["1 items were put into the work queue before that"]
+        assert queue.heap.stats().blocks == 1
+        queue.dequeue().finish()
+        with queue.dequeue() as item:
+            assert item.value == "x" * 1000
+        assert len(queue) == queue.heap.stats().blocks == 0
+
+    world.run(main)

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakSet, finalize
 
 from computicle.engine.pipes import PipeEnd
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from computicle.work.heap import Heap
 
 __all__ = ["Core", "Ends"]
+
+T = TypeVar("T")
 
 WARD = "computicle.work.queue_keeper:QueueWard"
 
@@ -157,10 +159,10 @@ class Core:
             finally:
                 self._keeping.release()
 
-    def wait_for_room(self, me: Fiber, attempt: Callable[[], bool | None], timeout: float | None) -> None:
-        """Until the attempt brings something: see Room's `wait`."""
+    def wait_for_room(self, me: Fiber, attempt: Callable[[], T | None], timeout: float | None) -> T:
+        """Until the attempt brings something: see Room's `wait`. It must be able to use a single place."""
         self.room.outside = self.outside
-        self.room.wait(me, attempt, timeout)
+        return self.room.wait(me, attempt, timeout)
 
     def count_wake(self) -> None:
         """Somebody was woken, to take something."""

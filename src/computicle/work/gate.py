@@ -127,6 +127,14 @@ class Gate:
             if self._bytes[CLOSED]:
                 self.settle()
 
+    def put_some(self, records: bytes | memoryview, count: int) -> int:
+        """As `put`, as many of them as there is room for, the first ones; how many. Never waits."""
+        count = min(count, self._look(count))
+        if count > 0 and self.put(records[: count * self._table.record_size], count):
+            return count
+        self._check_open()
+        return 0
+
     def revive(self, mark: Callable[[], None]) -> bool:
         """Have a dead item marked for the keeper to put in. False: there is no room for it. Never waits. Raises as `put`."""
         try:

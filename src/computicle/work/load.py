@@ -3,9 +3,11 @@
 Rules:
   1. They go in in order. What has been packed goes in before anything is waited for: those who are
      to make room may wait for just that.
-  2. Where an item cannot be put in, or there is no next one to be had, those before go in. What was packed
+  2. Where there is no room for all that has been packed, some go in as soon as there is room for them:
+     nobody waits for more than one place in the queue.
+  3. Where an item cannot be put in, or there is no next one to be had, those before go in. What was packed
      and is not in takes up no memory.
-  3. No more than one item at a time is pickled that may not fit into a record.
+  4. No more than one item at a time is pickled that may not fit into a record.
 
 Not here: what goes in one by one (queue.py).
 """
@@ -39,7 +41,7 @@ class Load:
         self._put = 0  # items that are in
         self._bodies: list[bytes] = []  # of the records of those that are not: what is behind the heads
         self._heads: dict[int, int] = {}  # of those whose head is another one than a small pickle's
-        self._spans: list[Span] = []  # where such lie in the heap
+        self._spans: dict[int, Span] = {}  # where such lie in the heap
         self._format = _FORMATS[queue.record_size]
         self._records = memoryview(bytearray(self._format.struct.size))
         self._flushing = False  # or it could not be done
@@ -77,7 +79,7 @@ class Load:
                     with suppress(Exception):  # what is told is why it ended
                         self._flush()
             finally:
-                for span in self._spans:
+                for span in self._spans.values():
                     queue.heap.release(span.offset)
                 items_were = "1 item was" if self._put == 1 else f"{self._put} items were"
                 error.add_note(f"{items_were} put into the work queue before that")
@@ -100,9 +102,9 @@ class Load:
             offset = queue.heap.reserve(self._me, room, self._timeout)
         record, span = queue.laid_out(pieces, offset)
         self._heads[len(self._bodies)] = int.from_bytes(record[:4], "little")
-        self._bodies.append(record[HEAD_SIZE:])
         if span is not None:
-            self._spans.append(span)
+            self._spans[len(self._bodies)] = span
+        self._bodies.append(record[HEAD_SIZE:])
 
     def _flush(self) -> None:
         """Put in what is there."""
@@ -115,15 +117,23 @@ class Load:
         words[:: form.words] = form.heads
         for index, head in self._heads.items():
             words[index * form.words] = head
-        records = self._records[: count * self._queue.record_size]
+        queue, size = self._queue, self._queue.record_size
+        records = self._records[: count * size]
         self._flushing = True
-        if not self._queue.gate.put(records, count):
-            self._queue.put_when_room(self._me, records, count, self._timeout)
+        if queue.gate.put(records, count):
+            self._put += count
+            self._spans.clear()
+        else:
+            done = 0
+            while done < count:
+                put = queue.put_when_room(self._me, records[done * size :], count - done, self._timeout)
+                self._put += put
+                for index in range(done, done + put):
+                    self._spans.pop(index, None)
+                done += put
         self._flushing = False
-        self._put += count
         self._bodies.clear()
         self._heads.clear()
-        self._spans.clear()
 
 
 class _Format:

@@ -289,9 +289,9 @@ class WorkQueue:
         self._recent = (me.kernel, taker)
         return taker
 
-    def put_when_room(self, me: Fiber, records: bytes | memoryview, count: int, timeout: float | None) -> None:
-        """Put in records as soon as there is room. Waits."""
-        self._core.wait_for_room(me, lambda: self.gate.put(records, count) or None, timeout)
+    def put_when_room(self, me: Fiber, records: bytes | memoryview, count: int, timeout: float | None) -> int:
+        """Put in the first ones of these records as soon as there is room for any; how many. Waits."""
+        return self._core.wait_for_room(me, lambda: self.gate.put_some(records, count) or None, timeout)
 
     def enqueue_block(self, me: Fiber, block: Block, timeout: float | None) -> None:
         """Put a Block in: it moves, last. Waits, and raises, as `enqueue`."""
