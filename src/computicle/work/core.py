@@ -78,11 +78,13 @@ class Core:
         self.left_behind = False  # by a fork
         self.table = Table(ends.memory.number)
         self.pipe = WorkPipe(ends.work, self.table.record_size)
+        if bell is None:
+            self.pipe.reserve()
         self.table.join(place)
         self.room = Room(self.table.bytes[HINT : HINT + 1], ends.room, "room in a work queue")
         self.gate = Gate(self.table, self.pipe, place, self.room.call)
         self.gate.shared = bell is not None
-        self.leases = Leases(self.table, self.pipe, place)
+        self.leases = Leases(self.table, self.pipe, place, self.room.announce)
         self.sleepers = Sleepers(self.table, place)
         self._bytes = self.table.bytes
         self._longs = self.table.longs

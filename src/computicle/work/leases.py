@@ -19,7 +19,7 @@ Not here: who waits until something comes (taker.py), what comes of what is give
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 from computicle.work.ends import WorkPipe
@@ -35,11 +35,16 @@ OVER = -2  # nothing will ever be
 
 
 class Leases:
-    """The slots of one process. Any of its threads."""
+    """The slots of one process. Any of its threads.
 
-    def __init__(self, table: Table, pipe: WorkPipe, place: int) -> None:
+    Args:
+        announce: tells those who wait for room that there is some.
+    """
+
+    def __init__(self, table: Table, pipe: WorkPipe, place: int, announce: Callable[[], None]) -> None:
         self._table = table
         self._pipe = pipe
+        self._announce = announce
         self._readinto = pipe.readinto
         self.size = table.record_size
         row = table.row_at(place)
@@ -81,6 +86,7 @@ class Leases:
                 return OVER
             assert kind == NUDGE
             self.empty(slot)
+            self._announce()  # whoever could not look (ends.py) has counted it as an item
 
     def take_many(self, count: int) -> Sequence[int] | int:
         """As many as are there of so many, at least one; NOTHING or OVER, if there is none. Never waits.
@@ -151,6 +157,7 @@ class Leases:
                     self._pipe.write(bytes(self.views[slot]))
                 if kind <= DRAINED:
                     self.empty(slot)
+                    self._announce()
             items = [slot for slot, kind in zip(slots, kinds, strict=True) if kind > DRAINED]
             if items or DRAINED in kinds:
                 self._table.longs[self._taken] += len(items)

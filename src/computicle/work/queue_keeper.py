@@ -15,6 +15,7 @@ Not here: the memory of what has been finished (heap_keeper.py).
 
 import mmap
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from computicle.engine.pipes import PipeEnd
@@ -221,6 +222,8 @@ class QueueWard(Ward):
         self.table = Table(memory.number)
         self.table.map.madvise(mmap.MADV_DONTFORK)  # else computicles would keep the memory
         self._pipe = WorkPipe(work, self.table.record_size)
+        with suppress(OSError):  # then it is tried anew each time
+            self._pipe.reserve()
         hint = self.table.bytes[HINT : HINT + 1]
         self._keeper = QueueKeeper(self.table, self._pipe, Room(hint, room, "room"), self._free, self._gone)
 
