@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from computicle import *
+from computicle.work.table import DEAD_MAX
 from tests.worlds.conftest import _nothing_is_left  # noqa: F401
 
 COUNT = 200
@@ -90,6 +91,10 @@ def dies_on_three(number: int) -> int:
     return number
 
 
+def fails_on_three(number: int) -> int:
+    return fails_on({3}, number)
+
+
 def test_an_item_that_kills_its_workers() -> None:
     def main() -> None:
         queue = WorkQueue(50)
@@ -107,6 +112,50 @@ def test_an_item_that_kills_its_workers() -> None:
         assert [dead.value for dead in queue.dead] == [3]
 
     run(main)
+
+
+def full_of_dead(max_tries: int) -> WorkQueue:
+    queue = WorkQueue(500, max_tries=max_tries)
+    queue.enqueue_many(["dead"] * DEAD_MAX)
+    for _ in range(DEAD_MAX * max_tries):
+        queue.dequeue().give_back()
+    assert len(queue.dead) == DEAD_MAX
+    return queue
+
+
+@pytest.mark.parametrize(("fn", "told"), [(fails_on_three, "not 3"), (dies_on_three, "died 2 times")])
+def test_an_item_that_finds_no_room_among_the_dead_is_not_tried_for_ever(fn: Any, told: str) -> None:
+    def main() -> None:
+        queue = full_of_dead(2)
+        crew = workers(queue, fn, 1)
+        queue.enqueue_many(range(5))
+        queue.close()
+        outcomes = {outcome.number: outcome for outcome in crew}
+        errors = [str(outcome.error) for outcome in outcomes.values() if outcome.error is not None]
+        assert sorted(outcome.value for outcome in outcomes.values() if outcome.error is None) == [0, 1, 2, 4]
+        assert sum(told in error for error in errors) == 1
+        assert len(queue.dead) == DEAD_MAX
+
+    run(main)
+
+
+def test_an_error_after_the_item_has_ended_is_told() -> None:
+    def main() -> None:
+        heap = Heap(100_000)
+        queue = WorkQueue(5, heap)
+        crew = workers(queue, frees_and_fails, 1)
+        queue.enqueue(heap.alloc(100))
+        queue.close()
+        (outcome,) = crew
+        assert isinstance(outcome.error, LookupError)
+        assert len(queue.dead) == 0
+
+    run(main)
+
+
+def frees_and_fails(block: Block) -> None:
+    block.free()
+    raise LookupError
 
 
 def test_results_that_cannot_be_carried() -> None:

@@ -3,7 +3,7 @@
 Rules:
   1. A worker that dies is started again (worlds/supervisor.py), and the item it had goes to another.
   2. An item on which the function raises goes to another, too. When it has been tried
-     too often, its error is told, and it is put with the dead.
+     too often, its error is told, and it is put with the dead. If there is no room, it is done with.
   3. What came of each item is told once, though it may have been done twice.
   4. Who does not take what has come makes the workers wait, once a queueful of it is there.
 
@@ -17,9 +17,12 @@ from typing import Any, NamedTuple
 from computicle.scheduler.arguments import checked_callable, checked_count, name_of
 from computicle.scheduler.log import log_error
 from computicle.words import spawn
+from computicle.work.dead import DeadItem
+from computicle.work.item import Item
 from computicle.work.outcomes import Outcomes
 from computicle.work.progress import show_progress
 from computicle.work.queue import WorkQueue
+from computicle.work.table import DEAD_MAX
 from computicle.worlds.errors import ComputicleDied, bring_error, carried_error
 from computicle.worlds.own import self_
 from computicle.worlds.supervisor import Spec, supervise
@@ -140,19 +143,32 @@ def _work(queue: WorkQueue, results: WorkQueue | None, fn: Callable[[Any], Any])
     """What each of them does."""
     if results is not None:
         for dead in queue.dead:  # one may have died of an item just now, and nobody has told
-            error = ComputicleDied("of a worker", f"died {dead.tries} times while it had this item")
-            results.enqueue((dead.number, None, carried_error(error, self_().name)))
+            _tell(results, dead.number, _died_of(dead))
     for item in queue:
         number = item.number
+        if item.tries >= queue.max_tries:  # there was no room for it among the dead, and it would be tried for ever
+            _tell(results, number, _died_of(item))
+            continue
         try:
             value = fn(item.value)
             if results is not None:
                 results.enqueue((number, value, None))
         except Exception as error:
-            if item.leased:
-                if item.tries + 1 == queue.max_tries:  # else another one will meet the same, or all is well
-                    if results is None:
-                        log_error(error, "an item was tried too often")
-                    else:
-                        results.enqueue((number, None, carried_error(error, self_().name)))
+            last = (
+                not item.leased or item.tries + 1 >= queue.max_tries
+            )  # else another one will meet the same, or all is well
+            if last:
+                _tell(results, number, error)
+            if item.leased and not (last and len(queue.dead) >= DEAD_MAX):
                 item.give_back()
+
+
+def _tell(results: WorkQueue | None, number: int, error: Exception) -> None:
+    if results is None:
+        log_error(error, "an item was tried too often")
+    else:
+        results.enqueue((number, None, carried_error(error, self_().name)))
+
+
+def _died_of(item: Item | DeadItem) -> ComputicleDied:
+    return ComputicleDied("of a worker", f"died {item.tries} times while it had this item")
