@@ -80,6 +80,14 @@ def test_what_is_put_in_while_somebody_looks_counts_from_before_that(monkeypatch
     assert first % NUMBERS == 2
 
 
+@given(st.lists(st.integers(0, 20)))
+def test_noted_once_each_and_not_kept(numbers: list[int]) -> None:
+    outcomes: Outcomes[str] = Outcomes()
+    assert [number for number in numbers if outcomes.note(number)] == [*dict.fromkeys(numbers)]
+    outcomes.check()
+    assert [*outcomes.in_order(), *outcomes.rest()] == []
+
+
 def test_what_was_before_the_first_is_known() -> None:
     outcomes: Outcomes[str] = Outcomes()
     outcomes.begin(5)

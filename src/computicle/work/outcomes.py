@@ -37,11 +37,13 @@ class Outcomes(Generic[T]):
 
     def add(self, number: int, outcome: T) -> bool:
         """What came of the item of that number. False: that is known already."""
-        place, number = divmod(number, NUMBERS)
-        of_one = self._of.get(place)
-        if of_one is None:
-            of_one = self._of[place] = _OfOne(0)
+        of_one, number = self._producer(number)
         return of_one.add(number, outcome)
+
+    def note(self, number: int) -> bool:
+        """Something came of the item of that number, and is not kept here. False: that is known already."""
+        of_one, number = self._producer(number)
+        return of_one.note(number)
 
     def in_order(self) -> Iterator[T]:
         """Take out those whose turn has come."""
@@ -59,26 +61,43 @@ class Outcomes(Generic[T]):
             assert of_one.next not in of_one.later
             assert all((number - of_one.next) % NUMBERS < HALF for number in of_one.later)
 
+    def _producer(self, number: int) -> "tuple[_OfOne[T], int]":
+        """Whose it is, and which one of those."""
+        place, number = divmod(number, NUMBERS)
+        of_one = self._of.get(place)
+        if of_one is None:
+            of_one = self._of[place] = _OfOne(0)
+        return of_one, number
+
 
 class _OfOne(Generic[T]):
     """Those of one producer."""
 
     def __init__(self, first: int) -> None:
         self.next = first  # all before this one have come
-        self.later: dict[int, None] = {}  # those that have come before their turn
+        self.later: set[int] = set()  # those that have come before their turn
         self._due: list[T] = []  # whose turn has come
-        self._kept: dict[int, T] = {}  # those of `later` that have not been taken out
+        self._kept: dict[int, T] = {}  # of those in `later` that are wanted, and have not been taken out
 
     def add(self, number: int, outcome: T) -> bool:
-        if (number - self.next) % NUMBERS >= HALF or number in self.later:
+        if self._knows(number):
             return False
-        self.later[number] = None
         self._kept[number] = outcome
+        return self.note(number)
+
+    def note(self, number: int) -> bool:
+        if self._knows(number):
+            return False
+        self.later.add(number)
         while self.next in self.later:
-            del self.later[self.next]
-            self._due.append(self._kept.pop(self.next))
+            self.later.remove(self.next)
+            if self.next in self._kept:
+                self._due.append(self._kept.pop(self.next))
             self.next = (self.next + 1) % NUMBERS
         return True
+
+    def _knows(self, number: int) -> bool:
+        return (number - self.next) % NUMBERS >= HALF or number in self.later
 
     def in_order(self) -> Iterator[T]:
         due, self._due = self._due, []
