@@ -1,15 +1,20 @@
 """workers: one function on each item, in other computicles, and what comes of it."""
 
+import importlib
 import os
 import signal
 import time
+from functools import partial
 from typing import Any
 
 import pytest
 
 from computicle import *
+from computicle.work.progress import how_far
 from computicle.work.table import DEAD_MAX
 from tests.worlds.conftest import _nothing_is_left  # noqa: F401
+
+workers_room: Any = importlib.import_module("computicle.work.workers")
 
 COUNT = 200
 
@@ -227,6 +232,92 @@ def test_progress_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
     assert said.out == ""
     assert f"{COUNT}/{COUNT}" in said.err
     assert "square" in said.err
+    assert "square-1" not in said.err
+
+
+def test_how_far_they_are_counts_what_was_tried_too_often() -> None:
+    def main() -> None:
+        queue = WorkQueue(10, max_tries=2)
+        queue.enqueue_many(range(5))
+        queue.dequeue().finish()
+        held = queue.dequeue()
+        assert how_far(queue.stats()) == (1, 5)
+        held.give_back()
+        assert how_far(queue.stats()) == (1, 5)
+        for _ in range(3):
+            queue.dequeue().finish()
+        queue.dequeue().give_back()
+        assert how_far(queue.stats()) == (5, 5)
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("fn", "name"),
+    [(square, "square"), (partial(partial(fails_on, {3})), "fails_on"), (Fails({3}), "Fails"), (len, "len")],
+)
+def test_what_they_are_called(monkeypatch: pytest.MonkeyPatch, fn: Any, name: str) -> None:
+    class Seen(Exception):
+        pass
+
+    def seen(_queue: Any, specs: list[Spec], _results: Any) -> Any:
+        raise Seen(*(spec.name for spec in specs))
+
+    monkeypatch.setattr(workers_room, "Workers", seen)
+    with pytest.raises(Seen) as caught:
+        workers(WorkQueue(1), fn, 2)
+    assert caught.value.args == (f"{name}-1", f"{name}-2")
+
+
+def dies(_number: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_the_loop_is_told_when_workers_die_too_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers_room, "RESTARTS_MAX", 2)
+
+    def main() -> None:
+        for listen in (iter, Workers.in_order):
+            queue = WorkQueue(50, max_tries=255)
+            crew = workers(queue, dies, 1)
+            queue.enqueue(1)
+            with pytest.raises(GaveUp, match="after 2 restarts"):
+                list(listen(crew))
+            with pytest.raises(GaveUp):
+                crew.wait()
+
+    run(main)
+
+
+def test_the_scope_is_told_when_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers_room, "RESTARTS_MAX", 1)
+
+    def main() -> None:
+        queue = WorkQueue(50, max_tries=255)
+        queue.enqueue(1)
+        with pytest.raises(ExceptionGroup) as caught, scope():
+            workers(queue, dies, 1)
+        assert isinstance(caught.value.exceptions[0], GaveUp)
+
+    run(main)
+
+
+def test_the_log_is_told_when_the_loop_is_left_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(workers_room, "RESTARTS_MAX", 1)
+
+    def main() -> None:
+        queue = WorkQueue(50, max_tries=255)
+        crew = workers(queue, dies_on_three, 1)
+        queue.enqueue_many([1, 3])
+        for outcome in crew:
+            assert outcome.value == 1
+            wait_for(lambda: crew.done, every=0.001)
+            break
+        assert "GaveUp" in caplog.text
+
+    run(main)
 
 
 @pytest.mark.parametrize("n", [0, -1, "two"])

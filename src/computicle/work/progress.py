@@ -8,8 +8,9 @@ from collections.abc import Callable
 from computicle.scheduler.flows import running
 from computicle.scheduler.timeouts import sleep_for
 from computicle.work.queue import WorkQueue
+from computicle.work.stats import QueueStats
 
-__all__ = ["show_progress"]
+__all__ = ["how_far", "show_progress"]
 
 LOOK_S = 0.1
 
@@ -25,9 +26,14 @@ def show_progress(queue: WorkQueue, name: str, is_over: Callable[[], bool]) -> N
         task = progress.add_task(name, total=None)
         while True:
             over = is_over()
-            stats = queue.stats()
-            done = stats.taken - stats.leased - stats.given_back
-            progress.update(task, completed=done, total=done + stats.queued + stats.leased, refresh=True)
+            done, total = how_far(queue.stats())
+            progress.update(task, completed=done, total=total, refresh=True)
             if over:
                 return
             sleep_for(me, LOOK_S)
+
+
+def how_far(stats: QueueStats) -> tuple[int, int]:
+    """How many items are done, and of how many. Done with are also those that were tried too often."""
+    done = stats.taken - stats.leased - stats.given_back + stats.dead
+    return done, done + stats.queued + stats.leased

@@ -12,9 +12,10 @@ Not here: leases (item.py), once and in order (outcomes.py), how it is shown (pr
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
-from computicle.scheduler.arguments import checked_callable, checked_count, name_of
+from computicle.scheduler.arguments import checked_callable, checked_count
 from computicle.scheduler.log import log_error
 from computicle.words import spawn
 from computicle.work.dead import DeadItem
@@ -50,40 +51,41 @@ class Outcome(NamedTuple):
 class Workers:
     """The workers of one queue. Iterating gives an Outcome for each item, as they are done.
 
-    The loop ends when the queue is closed and all its items are done. If workers died too often, that is a GaveUp in the
-    scope they belong to, or of `wait`.
+    The loop ends when the queue is closed and all its items are done. If workers die too often it raises GaveUp; so does the
+    scope, where nobody iterates or waits just then.
     """
 
-    def __init__(self, queue: WorkQueue, specs: Sequence[Spec], results: WorkQueue | None, *, progress: bool) -> None:
+    def __init__(self, queue: WorkQueue, specs: Sequence[Spec], results: WorkQueue | None) -> None:
         self._results = results
-        self._outcomes: Outcomes[Outcome | None] = Outcomes()
+        self._outcomes: Outcomes[Outcome] = Outcomes()
+        self._listeners = 0  # who iterate, and are told if it fails
+        self._failure: Exception | None = None  # for those
         for number in queue.first_numbers():
             self._outcomes.begin(number)
         self._fiber = spawn(self._supervise, specs, name="workers")
-        if progress:
-            spawn(show_progress, queue, specs[0].name or "", lambda: self._fiber.done, name="progress of workers")
 
     def __iter__(self) -> Iterator[Outcome]:
         for outcome in self._arrivals():
-            if self._outcomes.add(outcome.number, None):
+            if self._outcomes.note(outcome.number):
                 yield outcome
-            for _ in self._outcomes.in_order():
-                """Each was given out as it came."""
 
     def in_order(self) -> Iterator[Outcome]:
         """The same, in the order in which one producer put the items in. Between several producers there is none."""
         for arrived in self._arrivals():
             self._outcomes.add(arrived.number, arrived)
-            for outcome in self._outcomes.in_order():
-                assert outcome is not None
-                yield outcome
-        for outcome in self._outcomes.rest():
-            assert outcome is not None
-            yield outcome
+            yield from self._outcomes.in_order()
+        yield from self._outcomes.rest()
 
     def wait(self) -> None:
         """Wait until the queue is closed and all its items are done. Raises GaveUp, if workers died too often."""
         self._fiber.join()
+        if self._failure is not None:
+            raise self._failure
+
+    @property
+    def done(self) -> bool:
+        """They have ended."""
+        return self._fiber.done
 
     def cancel(self) -> None:
         """Have the workers end. What they had goes back into the queue. Never waits."""
@@ -92,14 +94,26 @@ class Workers:
     def _arrivals(self) -> Iterator[Outcome]:
         if self._results is None:
             raise RuntimeError("these workers were told that nobody wants results")
-        for item in self._results:
-            number, value, error = item.value
-            yield Outcome(number, value, None if error is None else bring_error(error))
-        self._fiber.join()
+        self._listeners += 1
+        try:
+            for item in self._results:
+                number, value, error = item.value
+                yield Outcome(number, value, None if error is None else bring_error(error))
+            self.wait()
+        except GeneratorExit:
+            if self._failure is not None:  # it was to be told here
+                log_error(self._failure, "workers have failed, and the loop over what comes of the items was left")
+            raise
+        finally:
+            self._listeners -= 1
 
     def _supervise(self, specs: Sequence[Spec]) -> None:
         try:
             supervise(specs, max_restarts=RESTARTS_MAX, within=RESTARTS_S)
+        except Exception as error:
+            if not self._listeners:
+                raise
+            self._failure = error  # they wait for outcomes, and not for this fiber
         finally:
             if self._results is not None:
                 self._results.close()
@@ -134,9 +148,20 @@ def workers(
         n = len(os.sched_getaffinity(0))
     checked_count("workers", "n", n, 1)
     outcomes = WorkQueue(queue.capacity) if results else None
-    name = name_of(fn).rsplit(".", 1)[-1]
+    name = _name_of(fn)
     specs = [Spec(_work, queue, outcomes, fn, name=f"{name}-{number}", preload=preload) for number in range(1, n + 1)]
-    return Workers(queue, specs, outcomes, progress=progress)
+    crew = Workers(queue, specs, outcomes)
+    if progress:
+        spawn(show_progress, queue, name, lambda: crew.done, name="progress of workers")
+    return crew
+
+
+def _name_of(fn: Any) -> str:
+    """A word for it."""
+    while isinstance(fn, partial):
+        fn = fn.func
+    name = getattr(fn, "__name__", None)
+    return name if isinstance(name, str) else type(fn).__name__
 
 
 def _work(queue: WorkQueue, results: WorkQueue | None, fn: Callable[[Any], Any]) -> None:
