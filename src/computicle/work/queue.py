@@ -214,7 +214,7 @@ class WorkQueue:
                 item = self.dequeue()
             except ClosedError:
                 return
-            try:
+            try:  # Item's `lend`, written out: a generator for each item is 0.1 us of 2.4
                 yield item
             except BaseException:
                 if item.leased:
