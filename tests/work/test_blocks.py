@@ -7,6 +7,7 @@ import mmap
 import pickle
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -241,6 +242,17 @@ def test_an_error_in_a_with_statement_is_not_hidden_by_views(heap: Heap) -> None
     del caught
     gc.collect()
     assert heap.stats().blocks == 0
+
+
+def test_after_an_error_it_is_freed_with_its_last_view(heap: Heap) -> None:
+    with without_the_collector():
+        with suppress(LookupError), heap.alloc(10) as block:
+            view = memoryview(block)
+            raise LookupError
+        del block
+        assert heap.stats().blocks == 1
+        del view
+        assert heap.stats().blocks == 0
 
 
 def test_one_that_is_dropped_is_freed_and_told_of(heap: Heap) -> None:

@@ -12,6 +12,7 @@ Not here: how views are counted (counted.py, paged.py).
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, SupportsIndex
 
@@ -118,7 +119,7 @@ class Owned:
         if error is None:
             self.free()
         else:  # whose traceback may have views
-            self.let_go(self._release)
+            self.let_go(partial(self.heap.release, self.offset))  # which does not hold this one
 
     def __getitem__(self, index: Any) -> Any:
         self._check_held()
