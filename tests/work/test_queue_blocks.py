@@ -14,13 +14,15 @@ from computicle.work.queue import WorkQueue
 from tests.conftest import World
 from tests.work.test_queue import drained
 
-numpy = pytest.importorskip("numpy")
-
 SIZE = 1 << 20
 
 
 class Sensor(ctypes.Structure):
     _fields_ = (("number", ctypes.c_uint32), ("value", ctypes.c_double))
+
+
+def an_array(block: Block) -> Any:
+    return pytest.importorskip("numpy").frombuffer(block, "u1")
 
 
 def blocks(queue: WorkQueue) -> int:
@@ -177,7 +179,7 @@ def test_freeing_what_was_taken_finishes_its_item(world: World) -> None:
     world.run(main)
 
 
-@pytest.mark.parametrize("view", [memoryview, lambda block: block[2:5], lambda block: numpy.frombuffer(block, "u1")])
+@pytest.mark.parametrize("view", [memoryview, lambda block: block[2:5], an_array])
 def test_finished_memory_is_free_when_its_last_view_is_gone(world: World, view: Callable[[Block], Any]) -> None:
     def main() -> None:
         heap = Heap(SIZE)
@@ -234,6 +236,8 @@ def test_a_block_keeps_the_item_that_it_came_with(world: World) -> None:
 
 @pytest.mark.parametrize("size", [0, 10, 10_000, 200_000])
 def test_arrays_are_not_copied_out(world: World, size: int) -> None:
+    numpy = pytest.importorskip("numpy")
+
     def main() -> None:
         queue = WorkQueue(5, Heap(4 * SIZE))
         sent: Any = {"name": "array", "values": numpy.arange(size), "more": [numpy.ones(5000)]}
@@ -336,6 +340,8 @@ def test_what_is_left_when_a_queue_is_dropped(world: World) -> None:
 
 
 def test_dead_blocks_are_shown_as_bytes(world: World) -> None:
+    numpy = pytest.importorskip("numpy")
+
     def main() -> None:
         heap = Heap(SIZE)
         queue = WorkQueue(50, heap, max_tries=1)

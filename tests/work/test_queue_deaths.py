@@ -6,6 +6,7 @@ Some lines of each life here; all of them in tests/stress.
 
 import random
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import pytest
 
@@ -35,7 +36,9 @@ def arena(monkeypatch: pytest.MonkeyPatch) -> Iterator[Arena]:
 
 
 def some(lines: int, count: int) -> list[int]:
-    return random.sample(range(lines), min(count, lines))
+    """One of each part: those near the end may not be come to."""
+    begins = [lines * part // count for part in range(count + 1)]
+    return [random.randrange(begin, end) for begin, end in pairwise(begins) if begin < end]
 
 
 @pytest.mark.parametrize("life", LIVES)
@@ -49,15 +52,17 @@ def test_killed_at_some_line(arena: Arena, life: Callable[[Hands], None]) -> Non
 def test_stopped_at_some_line_while_others_work(arena: Arena, life: Callable[[Hands], None]) -> None:
     """And one of those others is killed."""
     others = lines_of(arena, works_on)
-    for line in some(lines_of(arena, life), STOPS):
-        stands_still_and_is_reckoned(arena, life, line, random.randrange(others))
+    lines = some(lines_of(arena, life), STOPS)
+    assert any([stands_still_and_is_reckoned(arena, life, line, random.randrange(others)) for line in lines])
 
 
 @pytest.mark.parametrize("life", WAITING_LIVES)
 def test_killed_once_woken(monkeypatch: pytest.MonkeyPatch, life: Callable[[Hands], None]) -> None:
+    killed = []
     for line in some(lines_once_woken(monkeypatch, life), WOKEN):
         arena = Arena(monkeypatch, capacity=2)
         try:
-            dies_once_woken(arena, life, line)
+            killed.append(dies_once_woken(arena, life, line))
         finally:
             arena.close()
+    assert any(killed)

@@ -113,7 +113,7 @@ def test_of_many_some_of_which_are_in_when_it_fails_only_the_others_are_forgotte
         queue.enqueue("first")
         with pytest.raises(TimeoutError) as caught:
             queue.enqueue_many(["x" * 1000, "y" * 1000], timeout=0.01)
-        assert caught.value.__notes__ == ["1 items were put into the work queue before that"]
+        assert caught.value.__notes__ == ["1 item was put into the work queue before that"]
         assert queue.heap.stats().blocks == 1
         queue.dequeue().finish()
         with queue.dequeue() as item:

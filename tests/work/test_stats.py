@@ -79,7 +79,7 @@ def test_what_a_dead_one_had_counts_as_given_back() -> None:
     run(main)
 
 
-@pytest.mark.parametrize("moment", range(1, 7))
+@pytest.mark.parametrize("moment", range(1, 6))
 @pytest.mark.parametrize("word", ["take", "give back"])
 def test_what_moves_meanwhile_is_not_missed(monkeypatch: pytest.MonkeyPatch, word: str, moment: int) -> None:
     """Between any two looks, as another process would do it."""
@@ -110,6 +110,7 @@ def test_what_moves_meanwhile_is_not_missed(monkeypatch: pytest.MonkeyPatch, wor
             patch.setattr(Table, "states", interfered(Table.states))
             patch.setattr(Gate, "items", interfered(Gate.items))
             stats = queue.stats()
+        assert looks >= moment
         assert stats.queued + stats.leased >= 1
 
     run(main)
