@@ -16,6 +16,7 @@ from computicle.work.block import Block, Moved
 from computicle.work.heap import Heap
 from computicle.work.sizes import counted
 from tests.contract.helpers import without_the_collector
+from tests.process.children import ended
 
 SIZES = [1, 63, 64, 100, 4095, 4096, 4097, 30_000, 40_000, 200_000, 1 << 20]
 
@@ -31,7 +32,7 @@ def test_a_block_is_as_long_as_was_asked_for(heap: Heap, n: int) -> None:
         assert view.format == "B"
         view[0], view[-1] = 1, 2
         assert block[-1] == 2
-        assert heap.stats().used == counted(type(block).room(n))
+        assert heap.stats().used == counted(n)
         del view
 
 
@@ -304,6 +305,77 @@ def test_one_that_is_collected_along_with_its_views_is_freed(heap: Heap, how_man
             gc.collect()
     assert heap.stats().blocks == 0
     assert all(getattr(callback, "__module__", "") != "computicle.work.paged" for callback in gc.callbacks)
+
+
+def test_whatever_becomes_of_a_block_the_memory_of_others_stays() -> None:
+    """Where a Block is an mmap object, dropping it would unmap what it seems to have mapped."""
+    done = ended("""
+import gc
+import mmap
+import warnings
+
+from computicle.work.heap import Heap
+
+warnings.simplefilter("ignore")
+N = mmap.PAGESIZE
+heap = Heap(1 << 20)
+
+
+class Knot:
+    pass
+
+
+def free():
+    heap.alloc(N).free()
+
+
+def drop():
+    heap.alloc(N)
+
+
+def move():
+    heap.release(heap.alloc(N).give_up()[0])
+
+
+def let_go_under_a_view():
+    block = heap.alloc(N)
+    view = memoryview(block)
+    block.let_go(int)
+    offset = block.offset
+    del block, view
+    heap.release(offset)
+
+
+def collect():
+    knot = Knot()
+    knot.itself = knot
+    knot.block = heap.alloc(N)
+    knot.view = memoryview(knot.block)
+    del knot
+    gc.collect()
+
+
+for deed in (free, drop, move, let_go_under_a_view, collect):
+    deed()
+    view = heap.memory(heap._region._first, 1 << 20)
+    view[:] = bytes(len(view))
+    say(deed.__name__, heap.stats().blocks)
+
+left = heap.alloc(N)
+knot = Knot()
+knot.itself = knot
+knot.block = heap.alloc(N)
+knot.view = memoryview(knot.block)[1:]
+pid = os.fork()
+if not pid:
+    left[0] = knot.view[0] = 1
+    os._exit(0)
+say(os.waitpid(pid, 0)[1], left[0], knot.view[0])
+""")
+    deeds = ["free", "drop", "move", "let_go_under_a_view", "collect"]
+    assert done.lines == [*(f"{deed} 0" for deed in deeds), "0 1 1"], done.errors
+    assert not done.errors
+    assert done.status == 0
 
 
 def test_what_is_let_go_ends_with_its_last_view(heap: Heap) -> None:

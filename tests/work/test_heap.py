@@ -14,7 +14,6 @@ import pytest
 from computicle import *
 from computicle.scheduler.flows import running
 from computicle.testing import simulate
-from computicle.work import paged
 from computicle.work.heap import Heap
 from computicle.work.layout import SIZE_MAX
 from computicle.work.places import own_place
@@ -159,7 +158,6 @@ def test_a_block_that_cannot_be_made_takes_no_memory(heap: Heap, monkeypatch: py
         raise OSError(errno.ENOMEM, "as if there were too many mappings")
 
     with monkeypatch.context() as patches:
-        patches.setattr(paged, "map_over", refuse)
         patches.setattr(heap, "memory", refuse)
         with pytest.raises(OSError, match="too many mappings"):
             heap.alloc(100)

@@ -9,10 +9,10 @@ import pytest
 
 from computicle import *
 from computicle.worlds.launcher import launcher
-from computicle.work.block import Block
 from computicle.work.heap import Heap
 from computicle.work.places import own_place
 from computicle.work.region import DISCARD_MIN
+from computicle.work.sizes import counted
 from tests.process.conftest import give_back_the_flow
 from tests.worlds.conftest import warm_zygote
 from tests.worlds.helpers import claim_end
@@ -82,7 +82,7 @@ def test_the_limit_is_that_of_all_and_who_waits_is_woken_from_elsewhere() -> Non
 @pytest.mark.parametrize("n", [64, 5000, DISCARD_MIN])
 def test_what_the_dead_had_is_free(n: int) -> None:
     def there(heap: Heap, n: int, maker: Computicle) -> None:
-        blocks = [heap.alloc(n) for _ in range(SIZE // Block.room(n) // 2)]
+        blocks = [heap.alloc(n) for _ in range(SIZE // counted(n) // 2)]
         maker.post([block.offset for block in blocks])
         receive()
 

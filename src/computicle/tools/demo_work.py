@@ -30,7 +30,7 @@ BURST = 1000  # items
 INTERVAL_S = 0.05  # from one burst to the next
 DURATION_S = 3.0
 CAPACITY = 2000  # items: a producer that is too quick has to wait
-HEAP_SIZE = 16 << 20  # bytes: on CPython 3.11 each block counts as a page
+HEAP_SIZE = 1 << 20  # bytes
 LOOK_S = 0.1  # between two looks at how far they are
 
 WORKER = """\
@@ -105,15 +105,16 @@ def share_work(live: Live) -> Summary:
 def produce(queue: WorkQueue, heap: Heap) -> None:
     """Put in items."""
     number = 0
-    end = time.monotonic() + DURATION_S
+    beat = time.monotonic()
+    end = beat + DURATION_S
     while time.monotonic() < end:
-        interval = spawn(sleep, INTERVAL_S)
         for _ in range(BURST):
             number += 1
             with heap.alloc(ctypes.sizeof(Message)) as block:  # freed at the end, unless it has moved by then
                 fill_in(Message.from_buffer(block), number, block.offset)
                 queue.enqueue(block)
-        interval.join()
+        beat += INTERVAL_S
+        sleep(max(0.0, beat - time.monotonic()))
 
 
 def fill_in(message: Message, number: int, offset: int) -> None:

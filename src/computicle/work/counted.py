@@ -33,11 +33,6 @@ class CountedBlock(Owned):
         self._memory = heap.memory(offset, n)
         self._begin(heap, offset, n, where, lease)
 
-    @staticmethod
-    def room(n: int) -> int:
-        """How many bytes to reserve for one of n bytes."""
-        return n
-
     def __buffer__(self, _flags: int, /) -> memoryview:
         self._check_held()
         return self._memory

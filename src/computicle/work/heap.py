@@ -69,7 +69,7 @@ class Heap:
 
     Args:
         size: bytes that all blocks may have together. They are taken from the system only as they are used. Each block
-            counts a little more than it has: up to a quarter, or 64 bytes; on CPython 3.11, whole pages.
+            counts a little more than it has: up to a quarter, or 64 bytes.
 
     Attributes:
         size: as given.
@@ -86,7 +86,7 @@ class Heap:
             raise ValueError(f"Heap: size must be {SIZE_MAX} or less, not {size}")
         if sys.platform != "linux":
             raise RuntimeError("heaps need Linux so far (memfd_create)")
-        layout = Layout.of(size, counted(Block.room(size)))
+        layout = Layout.of(size, counted(size))
         self._attach(os.urandom(8), HeapMemory.make(layout), make_pipe(), None)
         _known.note(self.uid, self)
 
@@ -109,14 +109,13 @@ class Heap:
         Raises:
             TimeoutError: there were not, within `timeout` seconds.
             ValueError: there never will be: the whole heap is smaller.
-            OSError: on CPython 3.11, there are more blocks than the system allows mappings (65,530).
         """
         checked_count("alloc", "n", n, 1)
         timeout = checked_timeout("alloc", timeout)
         self.check_fits("alloc", n)
         me = entering()
         me.credit -= 1
-        offset = self._reserve(me, Block.room(n), timeout)
+        offset = self._reserve(me, n, timeout)
         try:
             return Block(self, offset, n, _where())
         except BaseException:
@@ -126,10 +125,7 @@ class Heap:
     # For who knows what lies where.
 
     def reserve(self, me: Fiber, n: int, timeout: float | None) -> int:
-        """Where n bytes are that this place holds now. Waits, and raises as `alloc` does.
-
-        What is to be a Block has to be `Block.room(n)` long.
-        """
+        """Where n bytes are that this place holds now. Waits, and raises as `alloc` does."""
         self.check_fits("reserve", n)
         return self._reserve(me, n, timeout)
 
@@ -180,7 +176,7 @@ class Heap:
         self._room.announce()
 
     def wrap(self, offset: int, n: int, where: str = "", lease: Lease | None = None) -> Block:
-        """A Block of what is there, which this place holds, and which was reserved for one.
+        """A Block of what is there, which this place holds.
 
         Args:
             where: file:line, to be named if it is dropped. Empty: nobody knows.

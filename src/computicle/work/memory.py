@@ -19,10 +19,11 @@ from typing import Any
 from computicle.work.layout import BASE, Layout
 from computicle.work.space import Part
 
-__all__ = ["HeapMemory", "hollow", "map_over"]
+__all__ = ["HeapMemory"]
 
 MAP_FIXED = 0x10
 MAP_NORESERVE = 0x4000
+HOLLOW = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE  # what keeps nothing but addresses, to be mapped over
 MAP_FAILED = ctypes.c_void_p(-1).value
 
 _mmap = ctypes.CDLL(None, use_errno=True).mmap
@@ -51,8 +52,8 @@ class HeapMemory:
         if sys.version_info >= (3, 13):
             return mmap.mmap(self.number, length, offset=offset, **_UNTRACKED)
         else:  # noqa: RET505  # by version, so that each is only checked where it is run
-            part = mmap.mmap(-1, length, **hollow())
-            map_over(part, length, self.number, offset)
+            part = mmap.mmap(-1, length, flags=HOLLOW)
+            _map_over(part, length, self.number, offset)
             return part
 
     def discard(self, part: Part, start: int, length: int) -> None:
@@ -69,12 +70,7 @@ class HeapMemory:
         self.close()
 
 
-def hollow() -> Any:
-    """Arguments for an mmap that keeps nothing but addresses, to be mapped over. It has to be one that may be written."""
-    return {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE}
-
-
-def map_over(target: mmap.mmap, length: int, number: int, offset: int) -> None:
+def _map_over(target: mmap.mmap, length: int, number: int, offset: int) -> None:
     """Have `target` show the file from `offset` on, which is where a page begins. Raises OSError."""
     address = ctypes.addressof(ctypes.c_char.from_buffer(target))
     flags = mmap.MAP_SHARED | MAP_FIXED

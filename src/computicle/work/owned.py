@@ -77,9 +77,6 @@ class Owned:
         """It can be, again."""
         raise NotImplementedError
 
-    def _forget(self) -> None:
-        """It is hidden, and will not be shown again."""
-
     def _postpone(self) -> None:
         """It is being collected along with views of it: see to `_ended` once they are gone."""
 
@@ -99,7 +96,6 @@ class Owned:
             return
         self._hide_or_raise()
         self._state = FREED
-        self._forget()
         self.heap.release(self.offset)
 
     @property
@@ -200,7 +196,6 @@ class Owned:
         if not self._hide():
             return False
         self._then = None
-        self._forget()
         then()
         return True
 
@@ -225,10 +220,7 @@ class Owned:
 
     def __del__(self, _ending: Callable[[], bool] = sys.is_finalizing) -> None:
         state = getattr(self, "_state", FREED)
-        if state is FREED or _ending():
-            return
-        if state is MOVED:
-            self._forget()
+        if state is FREED or state is MOVED or _ending():
             return
         dropped = state is HELD and self._lease is None and not self.heap.left_behind
         if state is HELD:

@@ -1,14 +1,13 @@
 """Paged: the Block of CPython 3.11, where only classes written in C have buffers, and one of those will do: mmap.
 
-It shows the block's own pages, and counts its views: it refuses to be resized under any. So
-blocks begin at pages there, and are counted by whole ones.
-
-A mapping that is closed cannot be opened again, but a block that has moved may have to be
-taken back. So it is not closed until then: its address is taken out of the object, which
-makes it what it would be if it was closed.
+It is an mmap object that maps nothing: what it says of its memory is written into it, and is part of what
+the heap has mapped. It counts its views; how many there are is read out of it.
 
 Rules:
   1. What an mmap has and a Block has not cannot be had here either.
+  2. An mmap that is dropped unmaps its memory, if it says that it has any. So before a Block is dropped, it says
+     that it has none.
+  3. A Block that is not shown says so, too: to whoever touches it, it is an mmap that was closed.
 
 Not here: what a Block is (owned.py).
 """
@@ -16,20 +15,41 @@ Not here: what a Block is (owned.py).
 import ctypes
 import gc
 import mmap
+import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from computicle.work.memory import hollow, map_over
 from computicle.work.owned import HELD, Lease, Owned
-from computicle.work.sizes import rounded_up
 
 if TYPE_CHECKING:
     from computicle.work.heap import Heap
 
 __all__ = ["PagedBlock"]
 
-ADDRESS_AT = object.__basicsize__  # bytes from where an mmap object begins: its first own field
-
 _postponed: "list[PagedBlock]" = []  # to be seen to when the collection is over in which they were found
+
+# What mmap's own constructor begins with.
+_empty = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object, ctypes.c_ssize_t)(
+    ("PyType_GenericAlloc", ctypes.pythonapi)
+)
+
+
+class _Fields(ctypes.Structure):
+    """An mmap object's own fields, the first of them."""
+
+    _fields_ = (
+        ("data", ctypes.c_void_p),  # where its memory is. None: it is closed
+        ("size", ctypes.c_ssize_t),
+        ("pos", ctypes.c_ssize_t),
+        ("offset", ctypes.c_int64),
+        ("exports", ctypes.c_ssize_t),  # views
+        ("fd", ctypes.c_int),  # closed along with it, but for -1
+    )
+
+    data: int | None
+    size: int
+    exports: int
+    fd: int
 
 
 class PagedBlock(Owned, mmap.mmap):  # type: ignore[misc]  # an mmap's methods are not wanted
@@ -45,23 +65,23 @@ class PagedBlock(Owned, mmap.mmap):  # type: ignore[misc]  # an mmap's methods a
 
     __qualname__ = "Block"  # for people it is that
 
-    _hidden: int | None  # where it is mapped, while it cannot be reached
+    _fields: "_Fields"
+    _memory: memoryview
+    _address: int
 
     def __new__(cls, heap: "Heap", offset: int, n: int, where: str = "", lease: Lease | None = None) -> Self:
-        assert offset % mmap.PAGESIZE == 0, "this was not reserved for a block"
-        block = super().__new__(cls, -1, n, **hollow())
-        map_over(block, n, heap.number, offset)
-        block._hidden = None
+        block: Self = _empty(cls, 0)
+        fields = block._fields = _fields_of(block)
+        fields.fd = -1
+        block._memory = heap.memory(offset, n)  # as long as this is there, so is what it lies in
+        block._address = ctypes.addressof(ctypes.c_char.from_buffer(block._memory))
+        fields.size = n
+        fields.data = block._address
         block._begin(heap, offset, n, where, lease)
         return block
 
     def __init__(self, *_arguments: Any, **_names: Any) -> None:
         """Nothing is left to be done."""
-
-    @staticmethod
-    def room(n: int) -> int:
-        """How many bytes to reserve for one of n bytes."""
-        return rounded_up(n, mmap.PAGESIZE)
 
     def __getitem__(self, index: Any) -> Any:
         if self._state is HELD and type(index) is int:  # without a view: half the time
@@ -75,27 +95,24 @@ class PagedBlock(Owned, mmap.mmap):  # type: ignore[misc]  # an mmap's methods a
             super().__setitem__(index, value)
 
     def _hide(self) -> bool:
-        try:
-            mmap.mmap.resize(self, self._length)
-        except BufferError:
+        if self._fields.exports:
             return False
-        field = _address_of(self)
-        self._hidden = field.value
-        field.value = None
+        self._fields.data = None
         return True
 
     def _show(self) -> None:
-        _address_of(self).value = self._hidden
-        self._hidden = None
-
-    def _forget(self) -> None:
-        self._show()
-        mmap.mmap.close(self)
+        self._fields.data = self._address
 
     def _postpone(self) -> None:
         _postponed.append(self)
         if _see_to_postponed not in gc.callbacks:
             gc.callbacks.append(_see_to_postponed)
+
+    def __del__(self, _ending: Callable[[], bool] = sys.is_finalizing) -> None:
+        try:
+            super().__del__(_ending)
+        finally:
+            self._fields.data = None
 
 
 class _Absent:
@@ -117,15 +134,19 @@ def _take_away(kind: type) -> None:
             setattr(kind, name, absent)
 
 
-def _address_of(block: mmap.mmap) -> ctypes.c_void_p:
-    """The field of the object that says where it is mapped. None there: it is closed."""
-    return ctypes.c_void_p.from_address(id(block) + ADDRESS_AT)
+def _fields_of(block: mmap.mmap) -> _Fields:
+    return _Fields.from_address(id(block) + object.__basicsize__)
 
 
-def _check_address() -> None:
+def _check_fields() -> None:
     """Assert that an mmap object is what it is taken for."""
-    probe = mmap.mmap(-1, 1)
-    assert _address_of(probe).value == ctypes.addressof(ctypes.c_char.from_buffer(probe))
+    probe = mmap.mmap(-1, 10)
+    fields = _fields_of(probe)
+    view = ctypes.c_char.from_buffer(probe)
+    assert (fields.data, fields.size, fields.fd) == (ctypes.addressof(view), 10, -1)
+    assert fields.exports == 1
+    del view
+    assert fields.exports == 0
 
 
 def _see_to_postponed(phase: str, _information: dict[str, int]) -> None:
@@ -136,4 +157,5 @@ def _see_to_postponed(phase: str, _information: dict[str, int]) -> None:
 
 
 _take_away(PagedBlock)
-_check_address()
+if sys.platform == "linux":  # there are no heaps elsewhere
+    _check_fields()

@@ -323,10 +323,9 @@ class WorkQueue:
         Raises: TypeError, ValueError, as `enqueue`.
         """
         pieces = pack_pieces(item) if data is None else Pieces(data, False, [])
-        if pieces.buffers:
-            room = Block.room(parts_size(pieces))
-        else:
-            room = len(pieces.data) if len(pieces.data) > self.inline_max else 0
+        room = parts_size(pieces) if pieces.buffers else len(pieces.data)
+        if room <= self.inline_max:
+            room = 0
         self.heap.check_fits("enqueue", room)
         return pieces, room
 
