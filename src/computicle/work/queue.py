@@ -253,9 +253,9 @@ class WorkQueue:
         return f"<WorkQueue {state}{len(self)} queued, {self._core.table.held()} leased, of {self.capacity}>"
 
     def __reduce__(self) -> Any:
-        check_carried(self)
         core = self._core
         core.check_usable()
+        check_carried(self)
         core.share()
         assert core.bell is not None
         place = carry_descriptors(self, (*core.ends.numbers(), core.bell.number))
