@@ -78,10 +78,15 @@ class SharedWire:
     def unheeded(self) -> None:
         """There is something to read, and nobody waits: where levels are reported, that would be said for ever."""
         if self._poller is not None:
-            self._poller.unregister(self.descriptor)
-            self.registered = False
+            self.ignore()
             if self._pass_on is not None:
                 self._pass_on()
+
+    def ignore(self) -> None:
+        """Nobody is to be told what there is to read, until somebody heeds it again. Where levels are reported."""
+        if self._poller is not None and self.registered:
+            self._poller.unregister(self.descriptor)
+            self.registered = False
 
     def close(self) -> None:
         """Strike it off. The descriptor is its owner's, and stays open."""

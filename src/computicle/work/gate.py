@@ -101,7 +101,7 @@ class Gate:
                         self._fence.acquire(False)
                         self._fence.release()
                     if self._bytes[CLOSED]:
-                        self._check_open()
+                        self.check_open()
                     if self._room < count or self._bytes[SEVERAL]:
                         self._room = self._look(count)
                     if self._room >= count:
@@ -132,7 +132,7 @@ class Gate:
         count = min(count, self._look(count))
         if count > 0 and self.put(records[: count * self._table.record_size], count):
             return count
-        self._check_open()
+        self.check_open()
         return 0
 
     def revive(self, mark: Callable[[], None]) -> bool:
@@ -144,7 +144,7 @@ class Gate:
                 self._ints[self._intent] = 1
                 try:
                     self._let_others_see()
-                    self._check_open()
+                    self.check_open()
                     self._room = self._look(1)
                     if self._room >= 1:
                         mark()
@@ -175,7 +175,8 @@ class Gate:
         self._intent = 0
         self._lock, self._fence = threading.Lock(), threading.Lock()
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
+        """Raise ClosedError if nothing more goes in."""
         if self._bytes is _ALL_CLOSED:
             raise RuntimeError("this work queue belongs to the process that has forked this one")
         if self._bytes[CLOSED]:
@@ -183,7 +184,7 @@ class Gate:
 
     def _is_full(self, count: int) -> bool:
         """There is no room for so many, whatever others are about to do."""
-        self._check_open()
+        self.check_open()
         return self._look(count, intents=False) < count
 
     def _withdraw(self) -> None:

@@ -16,7 +16,7 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn, cast
 
 from computicle.engine.pipes import PipeEnd, pipe_pair
@@ -36,6 +36,7 @@ from computicle.work.sizes import counted
 from computicle.work.space import Space
 from computicle.work.survey import check as check_space
 from computicle.work.survey import dump as dump_space
+from computicle.work.wants import Wants
 from computicle.worlds.codec import take_descriptors
 from computicle.worlds.known import Known
 from computicle.worlds.launcher import launcher
@@ -98,7 +99,7 @@ class Heap:
         self._space = Space(memory)
         self.size = self._space.layout.size
         self._region = Region(self._space, own_place(), os.getpid())
-        self._room = Room(self._space.hint, room, "memory in a heap")
+        self._room = Room(self._space.hint, room, "memory in a heap", Wants(self._space, own_place()))
         self._lock = threading.Lock()
         self._late: deque[int] = deque()  # to be freed by whoever has the lock, or has had it
         self._sharing = threading.Lock()
@@ -124,10 +125,18 @@ class Heap:
 
     # For who knows what lies where.
 
-    def reserve(self, me: Fiber, n: int, timeout: float | None) -> int:
-        """Where n bytes are that this place holds now. Waits, and raises as `alloc` does."""
+    def reserve(self, me: Fiber, n: int, timeout: float | None, check: Callable[[], None] | None = None) -> int:
+        """Where n bytes are that this place holds now. Waits, and raises as `alloc` does.
+
+        Args:
+            check: raises if they are not wanted any more. Whoever changes what it looks at calls `have_all_look`.
+        """
         self.check_fits("reserve", n)
-        return self._reserve(me, n, timeout)
+        return self._reserve(me, n, timeout, check)
+
+    def have_all_look(self) -> None:
+        """Who waits for memory may not want it any more. Never waits."""
+        self._room.have_all_look()
 
     def try_reserve(self, n: int) -> int | None:
         """Where n bytes are that this place holds now; None if there are not so many free. Never waits."""
@@ -247,12 +256,18 @@ class Heap:
 
     # Within.
 
-    def _reserve(self, me: Fiber, n: int, timeout: float | None) -> int:
+    def _reserve(self, me: Fiber, n: int, timeout: float | None, check: Callable[[], None] | None = None) -> int:
         offset = self.try_reserve(n)
         if offset is not None:
             return offset
+
+        def attempt() -> int | None:
+            if check is not None:
+                check()
+            return self.try_reserve(n)
+
         self._room.outside = self._bell is not None or may_come_from_threads()
-        return self._room.wait(me, lambda: self.try_reserve(n), timeout)
+        return self._room.wait(me, attempt, timeout, counted(n))
 
     def _free_late(self) -> None:
         """What was to be freed while somebody had the lock."""

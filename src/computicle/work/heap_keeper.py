@@ -26,6 +26,7 @@ from computicle.work.room import Room
 from computicle.work.space import Space, Tables
 from computicle.work.survey import Found, held_blocks
 from computicle.work.transit import Loans
+from computicle.work.wants import forget_wants
 from computicle.worlds.places import NOWHERE
 from computicle.worlds.wards import Ward, Wards
 
@@ -57,6 +58,7 @@ class HeapKeeper:
         """
         if self._space.active[place]:
             Ledger(self._space, place, None).repair()
+            forget_wants(self._space, place)
         self._sweep(place, kept)
 
     def free(self, offset: int) -> None:

@@ -51,7 +51,7 @@ STAMP = 192
 ACTIVE = PAGE
 CLAIMS = ACTIVE + PLACES
 ROWS = 65_536
-ROW_WORDS = 16  # two lines of the cache, which no other place writes to
+ROW_WORDS = 24  # three lines of the cache, of which other places write to the third only
 BASE = 1 << 20
 CONTROL_WORDS = BASE // 8
 

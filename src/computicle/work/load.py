@@ -99,7 +99,7 @@ class Load:
         offset = queue.heap.try_reserve(room) if room else 0
         if offset is None:
             self._flush()
-            offset = queue.heap.reserve(self._me, room, self._timeout)
+            offset = queue.reserve(self._me, room, self._timeout)
         record, span = queue.laid_out(pieces, offset)
         self._heads[len(self._bodies)] = int.from_bytes(record[:4], "little")
         if span is not None:

@@ -143,10 +143,13 @@ class WorkQueue:
         if isinstance(item, Block):
             self.enqueue_block(me, item, timeout)
             return
+        began = me.kernel.now() if timeout is not None else 0.0
         pieces, room = self.pieces(item, data)
-        record, span = self.laid_out(pieces, self.heap.reserve(me, room, timeout) if room else 0)
+        record, span = self.laid_out(pieces, self.reserve(me, room, timeout))
         try:
             if not self.gate.put(record, 1):
+                if timeout is not None:
+                    timeout = max(0.0, timeout - (me.kernel.now() - began))
                 self.put_when_room(me, record, 1, timeout)
         except BaseException:
             if span is not None:
@@ -174,6 +177,7 @@ class WorkQueue:
         self._core.check_usable()
         self.gate.close()
         self._core.room.call()  # who waits for room is told
+        self.heap.have_all_look()  # and who waits for memory, to put something in
 
     @property
     def closed(self) -> bool:
@@ -328,6 +332,11 @@ class WorkQueue:
             room = 0
         self.heap.check_fits("enqueue", room)
         return pieces, room
+
+    def reserve(self, me: Fiber, room: int, timeout: float | None) -> int:
+        """Where in the heap there are so many bytes for an item; for none, 0. Waits. Raises ClosedError."""
+        self.gate.check_open()
+        return self.heap.reserve(me, room, timeout, self.gate.check_open) if room else 0
 
     def laid_out(self, pieces: Pieces, offset: int) -> tuple[bytes, Span | None]:
         """Write packed pieces to `offset` of the heap, or into a record if that is 0: the record, and where they lie.

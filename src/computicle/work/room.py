@@ -5,16 +5,19 @@ Rules:
      whether anybody waits, and only then wakes one.
   2. Of all who sleep one is woken. If there may be room for more, that one wakes
      the next. So does one who leaves by an error, for it may have been woken, and the keeper, when somebody has died.
-  3. Fibers of one thread are served in the order in which they came.
+  3. Where some want more than others, one who was woken and finds too little passes the wake on, as long as
+     another one wants no more than there is. Then it turns a deaf ear for a moment, or it would
+     be the one who is woken by that.
+  4. Fibers of one thread are served in the order in which they came.
 
-Not here: what there must be room for (gate.py, heap.py).
+Not here: what there must be room for (gate.py, heap.py), what others want (wants.py).
 """
 
 import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from computicle.engine.pipes import PipeEnd, PipeWire
 from computicle.engine.threads import HELPER
@@ -23,12 +26,17 @@ from computicle.scheduler.kernel import Kernel
 from computicle.scheduler.locks import Lock
 from computicle.scheduler.park import park
 from computicle.scheduler.timeouts import Expiry, park_until
+from computicle.scheduler.timers import Timer
+
+if TYPE_CHECKING:
+    from computicle.work.wants import Wants
 
 __all__ = ["Room", "may_come_from_threads"]
 
 T = TypeVar("T")
 
 BYTES_MAX = 64  # taken at once: each is a wake
+DEAF_S_MIN, DEAF_S_MAX = 0.001, 0.1  # each time twice as long: the one who is to be woken may be busy
 
 
 class Room:
@@ -38,12 +46,15 @@ class Room:
         hint: one byte of shared memory: not zero while somebody may wait.
         end: a pipe of which all have both ends.
         label: what is waited for.
+        wants: how much each place waits for. None: all wait for the same.
     """
 
-    def __init__(self, hint: memoryview, end: PipeEnd, label: str) -> None:
+    def __init__(self, hint: memoryview, end: PipeEnd, label: str, wants: "Wants | None" = None) -> None:
         self._hint = hint
         self.end = end
         self._label = label
+        self._wants = wants
+        self._saying = threading.Lock()
         self._turns: dict[Kernel, _Turn] = {}  # each thread writes its own entry only
         self.outside = True  # other processes or threads may make room
 
@@ -58,8 +69,16 @@ class Room:
         with suppress(BlockingIOError):  # then there are more wakes than anybody needs
             os.write(self.end.number, b"\0")
 
-    def wait(self, me: Fiber, attempt: Callable[[], T | None], timeout: float | None) -> T:
+    def have_all_look(self) -> None:
+        """Something else has changed for those who wait. Never waits. Any thread."""
+        if self._wants is not None and self._wants.have_all_look():
+            self.call()
+
+    def wait(self, me: Fiber, attempt: Callable[[], T | None], timeout: float | None, wanted: int = 1) -> T:
         """What the attempt brings, as soon as that is not None. Waits.
+
+        Args:
+            wanted: how much there has to be for that.
 
         Raises:
             TimeoutError: it brought nothing within `timeout` seconds.
@@ -75,7 +94,12 @@ class Room:
             with _Queued(turn.lock, timeout):
                 if timeout is not None and not first:
                     timeout = max(0.0, timeout - (kernel.now() - began))
-                got = self._wait_first(me, turn, attempt, timeout)
+                try:
+                    self._say(turn, wanted)
+                    got = self._wait_first(me, turn, attempt, timeout)
+                finally:
+                    turn.hear()
+                    self._say(turn, 0)
         except BaseException:
             self._leave(kernel, turn)
             self.call()  # only now: it must not be the one who is woken
@@ -93,7 +117,7 @@ class Room:
     def _wait_first(self, me: Fiber, turn: "_Turn", attempt: Callable[[], T | None], timeout: float | None) -> T:
         woken = self._take_wakes()  # left by one who needed none: else they would wake this one for nothing
         self._hint[0] = 1  # only now: whoever has struck it off has also sent a wake, which must not be among those
-        found = attempt()
+        found = self._attempt(me.kernel, turn, attempt) if woken else attempt()
         if found is not None:
             if woken:
                 self.call()
@@ -102,8 +126,9 @@ class Room:
             turn.wire = me.kernel.engine.records(self.end, self._label, level=True, pass_on=self.call)
         op = turn.wire.reading
         expiry = None if timeout is None else Expiry(me, op, timeout)
-        turn.wire.heed()
-        op.attempt = lambda _argument: self._look(attempt)
+        if turn.deaf is None:
+            turn.wire.heed()
+        op.attempt = lambda _argument: self._look(me.kernel, turn, attempt)
         op.waiter = me
         me.why = op
         engine = me.kernel.engine
@@ -116,11 +141,36 @@ class Room:
         self.call()  # the next one may find room, too
         return got
 
-    def _look(self, attempt: Callable[[], T | None]) -> T | None:
-        if not self._take_wakes():
-            return None  # another one has been quicker
+    def _look(self, kernel: Kernel, turn: "_Turn", attempt: Callable[[], T | None]) -> T | None:
+        if turn.deaf is not None or not self._take_wakes():
+            return None  # another one has been quicker, or is to be
         self._hint[0] = 1
-        return attempt()
+        return self._attempt(kernel, turn, attempt)
+
+    def _attempt(self, kernel: Kernel, turn: "_Turn", attempt: Callable[[], T | None]) -> T | None:
+        """As one who was woken."""
+        if self._wants is not None and self._wants.told_to_look():
+            for other in [*self._turns.values()]:
+                other.told_to_look = True
+        turn.told_to_look = False
+        found = attempt()
+        if found is None and self._wants is not None and self._suits_others(self._wants, turn):
+            turn.turn_deaf(kernel)
+            self.call()
+        return found
+
+    def _suits_others(self, wants: "Wants", turn: "_Turn") -> bool:
+        """Somebody else can use what there is."""
+        left = wants.left()
+        others = [other for other in [*self._turns.values()] if other is not turn and other.wanted]
+        return any(other.told_to_look or other.wanted <= left for other in others) or wants.suit_others(left)
+
+    def _say(self, turn: "_Turn", wanted: int) -> None:
+        """The first one in this turn waits for so much."""
+        turn.wanted = wanted
+        if self._wants is not None:
+            with self._saying:
+                self._wants.say(min((other.wanted for other in [*self._turns.values()] if other.wanted), default=0))
 
     def _take_wakes(self) -> bool:
         try:
@@ -136,6 +186,39 @@ class _Turn:
         self.lock = Lock()
         self.count = 0
         self.wire: PipeWire | None = None
+        self.wanted = 0  # by the first
+        self.told_to_look = False  # it is to look again
+        self.deaf: _Moment | None = None  # for how long it takes no wakes
+        self._deaf_s = DEAF_S_MIN
+
+    def turn_deaf(self, kernel: Kernel) -> None:
+        """Take no wakes for a moment."""
+        if self.wire is not None:
+            self.wire.ignore()
+        self.deaf = _Moment(self)
+        kernel.timers.add(kernel.now() + self._deaf_s, self.deaf)
+        self._deaf_s = min(2 * self._deaf_s, DEAF_S_MAX)
+
+    def hear(self) -> None:
+        """Whoever was first does not wait any more."""
+        self._deaf_s = DEAF_S_MIN
+        if self.deaf is not None:
+            self.deaf.cancel()
+            self.deaf = None
+
+
+class _Moment(Timer):
+    """At its end a turn takes wakes again."""
+
+    __slots__ = ("_turn",)
+
+    def __init__(self, turn: _Turn) -> None:
+        self._turn = turn
+
+    def fire(self) -> None:
+        self._turn.deaf = None
+        if self._turn.wire is not None:
+            self._turn.wire.heed()
 
 
 class _Queued:
