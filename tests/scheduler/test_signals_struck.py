@@ -6,6 +6,7 @@ And whoever is cancelled ends, once, and takes nothing with it.
 
 import contextlib
 import dis
+import functools
 import itertools
 import sys
 from collections.abc import Callable
@@ -29,7 +30,6 @@ class Striker:
         self.files = files
         self.handler = handler
         self.struck = False
-        self._points: dict[CodeType, set[int]] = {}
 
     def __enter__(self) -> "Striker":
         sys.settrace(self._call)
@@ -45,7 +45,7 @@ class Striker:
         return None
 
     def _step(self, frame: FrameType, event: str, _argument: object) -> Any:
-        if event == "opcode" and frame.f_lasti in self._where(frame.f_code):
+        if event == "opcode" and frame.f_lasti in places_in(frame.f_code):
             self.place -= 1
             if self.place == 0:
                 self.struck = True
@@ -53,17 +53,17 @@ class Striker:
                 self.handler()
         return self._step
 
-    def _where(self, code: CodeType) -> set[int]:
-        """The instructions behind calls, jumps back and the beginning: there the interpreter looks for signals."""
-        if code not in self._points:
-            points: set[int] = set()
-            before = ""
-            for instruction in dis.get_instructions(code):
-                if before.startswith(("CALL", "JUMP_BACKWARD", "RESUME")):
-                    points.add(instruction.offset)
-                before = instruction.opname
-            self._points[code] = points
-        return self._points[code]
+
+@functools.cache
+def places_in(code: CodeType) -> set[int]:
+    """The instructions behind calls, jumps back and the beginning: there the interpreter looks for signals."""
+    points: set[int] = set()
+    before = ""
+    for instruction in dis.get_instructions(code):
+        if before.startswith(("CALL", "JUMP_BACKWARD", "RESUME")):
+            points.add(instruction.offset)
+        before = instruction.opname
+    return points
 
 
 class Scene:

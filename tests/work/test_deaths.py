@@ -325,7 +325,7 @@ class Deaths(RuleBasedStateMachine):
 
 
 TestDeaths = Deaths.TestCase
-TestDeaths.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestDeaths.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
 
 
 def test_the_keeper_has_a_row_but_allocates_nothing() -> None:

@@ -1,4 +1,4 @@
-"""A hundred and fifty producers and workers of a queue killed at random moments: every item is done. (More in tests/stress.)"""
+"""A hundred producers and workers of a queue killed at random moments: every item is done. (More in tests/stress.)"""
 
 import random
 from pathlib import Path
@@ -7,7 +7,7 @@ from computicle import *
 from tests.work.chaos import Chaos
 from tests.worlds.conftest import _nothing_is_left  # noqa: F401
 
-KILLS = 150
+KILLS = 100
 
 
 def test_a_queue_whose_producers_and_workers_are_killed(tmp_path: Path) -> None:

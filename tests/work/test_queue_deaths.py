@@ -41,9 +41,19 @@ def some(lines: int, count: int) -> list[int]:
     return [random.randrange(begin, end) for begin, end in pairwise(begins) if begin < end]
 
 
+def lines_known(arena: Arena, life: Callable[[Hands], None]) -> int:
+    """As many as it came to in an earlier test, or comes to now."""
+    if life not in known:
+        known[life] = lines_of(arena, life)
+    return known[life]
+
+
+known: dict[Callable[[Hands], None], int] = {}
+
+
 @pytest.mark.parametrize("life", LIVES)
 def test_killed_at_some_line(arena: Arena, life: Callable[[Hands], None]) -> None:
-    lines = some(lines_of(arena, life), KILLS)
+    lines = some(lines_known(arena, life), KILLS)
     killed = [dies_and_is_reckoned(arena, life, line) for line in lines]
     assert sum(killed) > len(killed) // 2  # it may come to a line less than the first time
 
@@ -51,8 +61,8 @@ def test_killed_at_some_line(arena: Arena, life: Callable[[Hands], None]) -> Non
 @pytest.mark.parametrize("life", LIVES)
 def test_stopped_at_some_line_while_others_work(arena: Arena, life: Callable[[Hands], None]) -> None:
     """And one of those others is killed."""
-    others = lines_of(arena, works_on)
-    lines = some(lines_of(arena, life), STOPS)
+    others = lines_known(arena, works_on)
+    lines = some(lines_known(arena, life), STOPS)
     assert any([stands_still_and_is_reckoned(arena, life, line, random.randrange(others)) for line in lines])
 
 
