@@ -15,6 +15,7 @@ from computicle import *
 from tests.process.conftest import give_back_the_flow
 from tests.work.chaos import Chaos
 from tests.work.deaths import (
+    TRIES_MAX,
     WAITING_LIVES,
     dies_and_is_reckoned,
     dies_once_woken,
@@ -23,7 +24,7 @@ from tests.work.deaths import (
     stands_still_and_is_reckoned,
 )
 from tests.work.dying import Arena, Hands
-from tests.work.lives import LIVES, works_on
+from tests.work.lives import BEFORE, LIVES, works_on
 from tests.worlds.conftest import _nothing_is_left as _nothing_is_left
 
 KILLS = 500  # in each round
@@ -36,21 +37,21 @@ pytestmark = [
 
 
 @pytest.fixture
-def arena(monkeypatch: pytest.MonkeyPatch) -> Iterator[Arena]:
+def arena(life: Callable[[Hands], None], monkeypatch: pytest.MonkeyPatch) -> Iterator[Arena]:
     give_back_the_flow()
-    arena = Arena(monkeypatch)
+    arena = Arena(monkeypatch, max_tries=TRIES_MAX if life in BEFORE else 100)
     yield arena
     arena.close()
 
 
-@pytest.mark.parametrize("life", LIVES)
+@pytest.mark.parametrize("life", [*LIVES, *BEFORE])
 def test_killed_at_every_line(arena: Arena, life: Callable[[Hands], None]) -> None:
     lines = lines_of(arena, life)
     killed = [dies_and_is_reckoned(arena, life, line) for line in range(lines)]
     assert sum(killed) > lines // 2
 
 
-@pytest.mark.parametrize("life", LIVES)
+@pytest.mark.parametrize("life", [*LIVES, *BEFORE])
 def test_stopped_at_every_line_while_others_work(arena: Arena, life: Callable[[Hands], None]) -> None:
     """And one of those others is killed."""
     others = lines_of(arena, works_on)

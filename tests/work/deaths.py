@@ -10,19 +10,34 @@ import pytest
 
 from tests.work.dying import HEAP_SIZE, NEVER, Arena, Hands
 from tests.work.lives import (
+    BEFORE,
+    closes,
     takes_all,
+    waits_at_both,
+    waits_for_a_batch,
     waits_for_an_item,
     waits_for_an_item_for_a_while,
     waits_for_memory,
     waits_for_room,
+    waits_in_several_fibers,
     works_on,
 )
 from tests.worlds.helpers import state_of
 
 Life = Callable[[Hands], None]
 
-TAKING = [waits_for_an_item, waits_for_an_item_for_a_while]
+TAKING = [
+    waits_for_an_item,
+    waits_for_an_item_for_a_while,
+    waits_for_a_batch,
+    waits_at_both,
+    waits_in_several_fibers,
+    closes,
+    takes_all,  # of what has been closed
+]
 WAITING_LIVES = [*TAKING, waits_for_room, waits_for_memory]
+
+TRIES_MAX = 2  # where it has to do with the dead
 
 
 @contextmanager
@@ -37,21 +52,27 @@ def at(arena: Arena, line: int) -> Iterator[None]:
 def lines_of(arena: Arena, life: Life) -> int:
     """How many lines of the work rooms it comes to, if nobody holds it up."""
     for _ in range(2):  # the first one at a place has a little more to do
-        begin(arena)
+        begin(arena, life)
         assert arena.end_of(arena.fork(life)) == 0
         arena.reckon()
     return int(arena.records[1].lines[0])
 
 
-def begin(arena: Arena) -> None:
+def begin(arena: Arena, life: Life) -> None:
     arena.forget_items()
-    arena.hands.put_many(0)
+    hands = arena.hands
+    hands.put_many(0)
+    for _ in range(BEFORE.get(life, 0)):
+        for item in [hands.take() for _ in range(len(hands.queue))]:
+            assert item is not None
+            item.give_back()
+        arena.look()
 
 
 def dies_and_is_reckoned(arena: Arena, life: Life, line: int) -> bool:
     """Whether it has come to that line."""
     with at(arena, line):
-        begin(arena)
+        begin(arena, life)
         status = arena.end_of(arena.fork(life, line))
         arena.reckon()
     return status == -signal.SIGKILL
@@ -60,7 +81,7 @@ def dies_and_is_reckoned(arena: Arena, life: Life, line: int) -> bool:
 def stands_still_and_is_reckoned(arena: Arena, life: Life, line: int, other_line: int) -> bool:
     """Meanwhile others do a lot, and one of them dies at another line. Whether it has come to its own."""
     with at(arena, line):
-        begin(arena)
+        begin(arena, life)
         pid = arena.fork(life, line, signal.SIGSTOP)
         stopped = arena.stopped(pid)
         if stopped:
@@ -80,6 +101,10 @@ def bustle(arena: Arena, line: int) -> None:
         if item is not None:
             hands.finish(item)
     arena.end_of(arena.fork(works_on, line))
+    hands.finish_all()
+    for dead in hands.queue.dead:
+        dead.requeue(timeout=0)
+    arena.look()
     hands.finish_all()
     item = hands.take(hands.second)
     if item is not None:
@@ -150,8 +175,9 @@ def prepare(arena: Arena, life: Life) -> tuple[Callable[[], object], Callable[[]
         return False
 
     def put_two() -> None:
-        hands.put("small", 0)
-        hands.put("large", 1)
+        hands.put_many(0, ["small", "large"])  # at once: `closes` closes it
+        if life is takes_all:
+            queue.close()
 
     return put_two, close_once_empty
 

@@ -14,15 +14,18 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
 import computicle.work
+from computicle import words
 from computicle.engine.op import ClosedError
 from computicle.engine.pipes import PipeEnd
+from computicle.work.batch import Batch
 from computicle.work.block import Block
 from computicle.work.core import Core, Ends
+from computicle.work.dead import DeadItem
 from computicle.work.heap import Heap
 from computicle.work.item import Item
 from computicle.work.memory import HeapMemory
@@ -40,6 +43,8 @@ NEVER = 1 << 60  # a line that nobody comes to
 
 KINDS = ("small", "large", "block", "parts")
 SIZES = {"large": 1000, "block": 5000, "parts": 20_000}  # bytes
+KIND_BY_SIZE = {size: kind for kind, size in SIZES.items()}
+TAKEN_MAX = 10  # items that are taken in one go
 
 _ROOM = os.path.dirname(computicle.work.__file__) + os.sep
 _PR_SET_PDEATHSIG = 1
@@ -60,11 +65,13 @@ class Record:
     """What one process has done with each item, in memory that outlives it. A byte for each number."""
 
     def __init__(self) -> None:
-        self.map = mmap.mmap(-1, 8 + 5 * NUMBERS)
+        self.map = mmap.mmap(-1, 16 + 6 * NUMBERS)
         self.view = view = memoryview(self.map)
         self.lines = view[:8].cast("Q")  # it has come to, of the work rooms
-        self.begun, self.put, self.taken, self.done, self.finished = (
-            view[8 + index * NUMBERS : 8 + (index + 1) * NUMBERS] for index in range(5)
+        self.passing = view[8:12].cast("I")  # blocks that it has begun to pass on
+        self.passed = view[12:16].cast("I")  # of those: that it has
+        self.begun, self.put, self.taken, self.done, self.finished, self.dropped = (
+            view[16 + index * NUMBERS : 16 + (index + 1) * NUMBERS] for index in range(6)
         )
 
     def unsure(self, number: int) -> int:
@@ -100,14 +107,20 @@ class Hands:
         (queue or self.queue).enqueue(self.make(kind, number), timeout=timeout)
         self.record.put[number] += 1
 
-    def put_many(self, first: int) -> None:
-        """Of each kind, twice."""
-        numbers = range(first, first + 2 * len(KINDS))
+    def put_many(self, first: int, kinds: Sequence[str] = KINDS * 2) -> None:
+        """Of each of these kinds one."""
+        numbers = range(first, first + len(kinds))
         for number in numbers:
             self.record.begun[number] += 1
-        self.queue.enqueue_many((self.make(KINDS[number % 4], number) for number in numbers), timeout=0)
+        self.queue.enqueue_many(map(self.make, kinds, numbers), timeout=0)
         for number in numbers:
             self.record.put[number] += 1
+
+    def pass_on(self, block: Block, queue: WorkQueue) -> None:
+        """To one who takes it from that queue."""
+        self.record.passing[0] += 1
+        queue.enqueue(block, timeout=0)
+        self.record.passed[0] += 1
 
     def take(self, queue: WorkQueue | None = None, timeout: float | None = 0) -> Item | None:
         """The next one; None if nothing is there now, or nothing will ever be."""
@@ -115,6 +128,27 @@ class Hands:
             item = (queue or self.queue).dequeue(timeout=timeout)
         except (TimeoutError, ClosedError):
             return None
+        return self.has_taken(item)
+
+    def take_from_any(self, timeout: float | None = 0) -> Item | None:
+        """The same, from whichever queue has one."""
+        try:
+            _queue, item = words.select(self.queue, self.second, timeout=timeout)
+        except (TimeoutError, ClosedError):
+            return None
+        return self.has_taken(item)
+
+    def take_many(self, count: int, timeout: float | None = 0) -> Batch | None:
+        """Up to so many. None as for `take`."""
+        try:
+            batch = self.queue.dequeue_many(count, timeout=timeout)
+        except (TimeoutError, ClosedError):
+            return None
+        for value in batch.values:
+            self.record.taken[number_of(value)] += 1
+        return batch
+
+    def has_taken(self, item: Item) -> Item:
         self.record.taken[number_of(item.value)] += 1
         return item
 
@@ -123,6 +157,11 @@ class Hands:
         self.record.done[number] += 1
         (finish or item.finish)()
         self.record.finished[number] += 1
+
+    def drop_dead(self, dead: DeadItem) -> None:
+        """Another one may have requeued it a moment before."""
+        self.record.dropped[number_of(dead.value)] = 1
+        dead.drop()
 
     def finish_all(self, queue: WorkQueue | None = None) -> None:
         """Whatever is there now."""
@@ -151,6 +190,8 @@ class Arena:
         self.hands = Hands(queues[0], queues[1], self.records[0], 0)
         self.unsure = bytearray(NUMBERS)  # how many have died that may have finished it
         self.alive: dict[int, tuple[int, Record]] = {}  # by process: its place, and what it has done
+        self.killed = 0  # of those who had to do with the items that there are now
+        self._counted = (0, 0)  # put in and taken, before these
 
     # Children.
 
@@ -206,6 +247,7 @@ class Arena:
         self.look()
         self.places.leave(place)
         assert status in (0, -signal.SIGKILL), "a child has failed"
+        self.killed += status != 0
         return status
 
     def stopped(self, pid: int) -> bool:
@@ -279,8 +321,10 @@ class Arena:
         for queue in (hands.queue, hands.second):
             queue.check()
             hands.finish_all(queue)
+            self._finish_dead(queue)
             self._check_empty(queue)
         self._check_items()
+        self._check_counts()
         assert hands.heap.stats().blocks == 0, hands.heap.dump()
         hands.heap.check()
         assert [*self.wards], "a ward was dropped"
@@ -290,6 +334,28 @@ class Arena:
             if not queue.closed:
                 self._check_room(queue)
 
+    def _finish_dead(self, queue: WorkQueue) -> None:
+        for dead in queue.dead:
+            if queue.closed:
+                self.hands.drop_dead(dead)
+            else:
+                dead.requeue(timeout=0)
+        self.look()
+        self.hands.finish_all(queue)
+
+    def _check_counts(self) -> None:
+        """Of what was put in and taken: only those who were killed in the middle of it may have counted it or not."""
+        put, taken = (now - before for now, before in zip(self._count(), self._counted, strict=True))
+        begun = sum(sum(record.begun) + record.passing[0] for record in self.records)
+        done = sum(sum(record.put) + record.passed[0] for record in self.records)
+        assert done <= put <= begun, f"{put} put in, {done} to {begun} in truth"
+        found = sum(sum(record.taken) for record in self.records)
+        assert found <= taken <= found + self.killed * TAKEN_MAX, f"{taken} taken, {found} in truth"
+
+    def _count(self) -> tuple[int, int]:
+        stats = [queue.stats() for queue in (self.hands.queue, self.hands.second)]
+        return sum(each.put for each in stats), sum(each.taken for each in stats)
+
     def _check_items(self) -> None:
         for number in range(NUMBERS):
             begun = sum([record.begun[number] for record in self.records])
@@ -298,9 +364,10 @@ class Arena:
             finished = sum([record.finished[number] for record in self.records])
             if not (begun or done):
                 continue
+            dropped = any(record.dropped[number] for record in self.records)
             told = f"item {number}: begun {begun}, put {put}, done {done}, finished {finished}"
             assert begun <= 1, told
-            assert put <= done, f"lost: {told}"
+            assert put <= done or dropped, f"lost: {told}"
             assert done <= begun * (1 + self.unsure[number]), f"done twice: {told}, unsure {self.unsure[number]}"
             assert finished <= 1, f"finished twice: {told}"
 
@@ -328,6 +395,8 @@ class Arena:
         del self.records[1:]
         self.records[0].view[:] = bytes(len(self.records[0].view))
         self.unsure[:] = bytes(NUMBERS)
+        self.killed = 0
+        self._counted = self._count()
 
     def close(self) -> None:
         """Nobody has any of it any more."""
@@ -369,7 +438,8 @@ def number_of(value: Any) -> int:
     """Which item it is. It is whole."""
     if isinstance(value, int):
         return value
-    kind = "large" if isinstance(value, bytes) else "block" if isinstance(value, Block) else "parts"
     data = bytes(value.data if isinstance(value, Parts) else value[:] if isinstance(value, Block) else value)
+    kind = KIND_BY_SIZE.get(len(data), "")  # of one among the dead there is only a copy
+    assert kind, f"an item has {len(data)} bytes"
     assert data == filling(kind, data[0]), f"an item of kind {kind} is not whole: {data[:20]!r}..."
     return data[0]

@@ -11,6 +11,7 @@ from itertools import pairwise
 import pytest
 
 from tests.work.deaths import (
+    TRIES_MAX,
     WAITING_LIVES,
     dies_and_is_reckoned,
     dies_once_woken,
@@ -19,7 +20,7 @@ from tests.work.deaths import (
     stands_still_and_is_reckoned,
 )
 from tests.work.dying import Arena, Hands
-from tests.work.lives import LIVES, works_on
+from tests.work.lives import BEFORE, LIVES, works_on
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of threads that pytest has
 
@@ -29,8 +30,8 @@ WOKEN = 4
 
 
 @pytest.fixture
-def arena(monkeypatch: pytest.MonkeyPatch) -> Iterator[Arena]:
-    arena = Arena(monkeypatch)
+def arena(life: Callable[[Hands], None], monkeypatch: pytest.MonkeyPatch) -> Iterator[Arena]:
+    arena = Arena(monkeypatch, max_tries=TRIES_MAX if life in BEFORE else 100)
     yield arena
     arena.close()
 
@@ -51,14 +52,14 @@ def lines_known(arena: Arena, life: Callable[[Hands], None]) -> int:
 known: dict[Callable[[Hands], None], int] = {}
 
 
-@pytest.mark.parametrize("life", LIVES)
+@pytest.mark.parametrize("life", [*LIVES, *BEFORE])
 def test_killed_at_some_line(arena: Arena, life: Callable[[Hands], None]) -> None:
     lines = some(lines_known(arena, life), KILLS)
     killed = [dies_and_is_reckoned(arena, life, line) for line in lines]
     assert sum(killed) > len(killed) // 2  # it may come to a line less than the first time
 
 
-@pytest.mark.parametrize("life", LIVES)
+@pytest.mark.parametrize("life", [*LIVES, *BEFORE])
 def test_stopped_at_some_line_while_others_work(arena: Arena, life: Callable[[Hands], None]) -> None:
     """And one of those others is killed."""
     others = lines_known(arena, works_on)
