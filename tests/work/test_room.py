@@ -7,6 +7,7 @@ import pytest
 from computicle import *
 from computicle.work import core
 from computicle.work.queue import WorkQueue
+from computicle.work.table import HINT
 from tests.conftest import World
 
 
@@ -119,5 +120,56 @@ def test_of_many_some_of_which_are_in_when_it_fails_only_the_others_are_forgotte
         with queue.dequeue() as item:
             assert item.value == "x" * 1000
         assert len(queue) == queue.heap.stats().blocks == 0
+
+    world.run(main)
+
+
+@pytest.mark.parametrize("when", ["lies down", "was woken for nothing"])
+def test_room_that_is_seen_late_is_seen(world: World, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+    """Whoever made it has found nobody waiting."""
+
+    def main() -> None:
+        queue = WorkQueue(1)
+        queue.enqueue("first")
+        core = queue._core
+        slot = queue.dequeue().detach()
+        held = core.table.held
+
+        def held_late() -> int:
+            found = held()
+            if core.table.bytes[HINT] and found:
+                core.leases.empty(slot)
+            return found
+
+        producer = spawn(queue.enqueue, "second")
+        if when == "was woken for nothing":
+            yield_()
+            core.room.call()
+        monkeypatch.setattr(core.table, "held", held_late)
+        producer.join(timeout=1)
+
+    world.run(main)
+
+
+def test_the_last_item_that_is_seen_late_to_be_done_is_the_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def main() -> None:
+        queue = WorkQueue(1)
+        queue.enqueue("last")
+        core = queue._core
+        slot = queue.dequeue().detach()
+        waiting = spawn(queue.dequeue, timeout=1)
+        yield_()
+        held = core.table.held
+
+        def held_late() -> int:
+            found = held()
+            if found:
+                core.leases.empty(slot)
+            return found
+
+        monkeypatch.setattr(core.table, "held", held_late)
+        queue.close()
+        with pytest.raises(ClosedError):
+            waiting.join()
 
     world.run(main)

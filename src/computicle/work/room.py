@@ -1,8 +1,9 @@
 """Room: what many wait for, in any process, until somebody makes some.
 
 Rules:
-  1. Who waits says so first, then looks once more, then sleeps. Who makes room looks
-     whether anybody waits, and only then wakes one.
+  1. Who waits says so first, then looks twice, then sleeps. Who makes room looks whether anybody waits, and only
+     then wakes one. It does so without a fence, for that would be paid for each item: so what it has
+     stored may be seen some hundred nanoseconds late, and the second look is for that.
   2. Of all who sleep one is woken. If there may be room for more, that one wakes
      the next. So does one who leaves by an error, for it may have been woken, and the keeper, when somebody has died.
   3. Where some want more than others, one who was woken and finds too little passes the wake on, as long as
@@ -118,6 +119,8 @@ class Room:
         woken = self._take_wakes()  # left by one who needed none: else they would wake this one for nothing
         self._hint[0] = 1  # only now: whoever has struck it off has also sent a wake, which must not be among those
         found = self._attempt(me.kernel, turn, attempt) if woken else attempt()
+        if found is None:
+            found = attempt()
         if found is not None:
             if woken:
                 self.call()
@@ -145,7 +148,8 @@ class Room:
         if turn.deaf is not None or not self._take_wakes():
             return None  # another one has been quicker, or is to be
         self._hint[0] = 1
-        return self._attempt(kernel, turn, attempt)
+        found = self._attempt(kernel, turn, attempt)
+        return attempt() if found is None else found
 
     def _attempt(self, kernel: Kernel, turn: "_Turn", attempt: Callable[[], T | None]) -> T | None:
         """As one who was woken."""
