@@ -303,7 +303,6 @@ class WorkQueue:
             raise ValueError("the block is of another heap: make the queue with that heap, WorkQueue(capacity, heap)")
 
         def put() -> bool | None:
-            block.check_movable()
             span = Span(*block.give_up())
             done = False
             try:
