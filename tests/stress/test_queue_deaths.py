@@ -23,7 +23,8 @@ from tests.work.deaths import (
     lines_once_woken,
     stands_still_and_is_reckoned,
 )
-from tests.work.dying import Arena, Hands
+from tests.work.dying import Arena
+from tests.work.hands import Hands
 from tests.work.lives import BEFORE, LIVES, works_on
 from tests.worlds.conftest import _nothing_is_left as _nothing_is_left
 

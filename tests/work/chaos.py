@@ -12,7 +12,7 @@ from typing import Any
 
 from computicle import *
 from computicle.work.queue import WorkQueue
-from tests.work.dying import Parts
+from tests.work.hands import Parts
 from tests.worlds.helpers import claim_end
 
 PRODUCERS = 2

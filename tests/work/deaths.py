@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.work.dying import HEAP_SIZE, NEVER, Arena, Hands
+from tests.work.dying import HEAP_SIZE, NEVER, Arena
+from tests.work.hands import Hands
 from tests.work.lives import (
     BEFORE,
     closes,

@@ -10,7 +10,8 @@ from functools import partial
 from computicle import run, scope, yield_
 from computicle.work.batch import Batch
 from computicle.work.block import Block
-from tests.work.dying import HEAP_SIZE, KINDS, LATE_S, Hands
+from tests.work.dying import HEAP_SIZE, LATE_S
+from tests.work.hands import KINDS, Hands
 
 TINY_S = 0.001  # a wait that ends by itself, when nothing is left
 

@@ -19,7 +19,8 @@ from tests.work.deaths import (
     lines_once_woken,
     stands_still_and_is_reckoned,
 )
-from tests.work.dying import Arena, Hands
+from tests.work.dying import Arena
+from tests.work.hands import Hands
 from tests.work.lives import BEFORE, LIVES, works_on
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of threads that pytest has
