@@ -8,10 +8,10 @@ import pytest
 
 from computicle.work import heap as heap_module
 from computicle.work.heap import Heap
-from computicle.work.paged import PagedBlock
+from computicle.work.mmap_block import MmapBlock
 from tests.process.conftest import give_back_the_flow
 
-KINDS: list[Any] = [PagedBlock]
+KINDS: list[Any] = [MmapBlock]
 if sys.version_info >= (3, 12):
     from computicle.work.counted import CountedBlock
 

@@ -304,7 +304,7 @@ def test_one_that_is_collected_along_with_its_views_is_freed(heap: Heap, how_man
         with pytest.warns(ResourceWarning):
             gc.collect()
     assert heap.stats().blocks == 0
-    assert all(getattr(callback, "__module__", "") != "computicle.work.paged" for callback in gc.callbacks)
+    assert all(getattr(callback, "__module__", "") != "computicle.work.mmap_block" for callback in gc.callbacks)
 
 
 def test_whatever_becomes_of_a_block_the_memory_of_others_stays() -> None:

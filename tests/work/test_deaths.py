@@ -14,8 +14,8 @@ from computicle.work.heap_keeper import HeapKeeper, HeapWard
 from computicle.work.layout import Layout
 from computicle.work.ledger import Ledger
 from computicle.work.memory import HeapMemory
-from computicle.work.places import KEEPER
-from computicle.work.region import Region
+from computicle.work.codes import KEEPER
+from computicle.work.arena import Arena
 from computicle.work.sizes import GRANULE, counted
 from computicle.work.space import Space
 from computicle.worlds.places import NOWHERE
@@ -34,11 +34,11 @@ class World:
         self.space = MortalSpace(memory)
         self.clock = self.space.clock
         self.clock.left = stores
-        self.region = Region(self.space, place, 1000 + place)
+        self.arena = Arena(self.space, place, 1000 + place)
 
     def claim(self, offset: int) -> None:
         tables = self.space.around(offset)
-        tables.holders[(offset - tables.first) // GRANULE] = self.region.ledger.code
+        tables.holders[(offset - tables.first) // GRANULE] = self.arena.ledger.code
 
 
 def in_use(memory: Memory) -> dict[int, int]:
@@ -50,38 +50,38 @@ def in_use(memory: Memory) -> dict[int, int]:
 
 
 def allocate_small(world: World) -> None:
-    world.region.alloc(700)
+    world.arena.alloc(700)
 
 
 def allocate_from_a_slab(world: World) -> None:
-    world.region.alloc(64)
+    world.arena.alloc(64)
 
 
 def allocate_large(world: World) -> None:
-    world.region.alloc(300_000)
+    world.arena.alloc(300_000)
 
 
 def free_small(world: World) -> None:
-    world.region.free(world.region.alloc(64))
+    world.arena.free(world.arena.alloc(64))
 
 
 def free_large(world: World) -> None:
-    world.region.free(world.region.alloc(300_000))
+    world.arena.free(world.arena.alloc(300_000))
 
 
 def free_large_and_use_it_again(world: World) -> None:
     free_large(world)
-    world.region.alloc(40_000)
+    world.arena.alloc(40_000)
 
 
 def be_refused(world: World) -> None:
-    world.region.alloc(SIZE)
+    world.arena.alloc(SIZE)
 
 
 def give_slabs_back(world: World) -> None:
     free_small(world)
-    world.region._reclaim()
-    world.region.alloc(700)
+    world.arena._reclaim()
+    world.arena.alloc(700)
 
 
 DEEDS = [
@@ -104,19 +104,19 @@ def test_killed_before_any_store(deed: Callable[[World], None], keepers_too: boo
     while True:
         memory = small_heap(SIZE)
         other = World(memory, 2)
-        kept = other.region.alloc(64)
+        kept = other.arena.alloc(64)
         if not dies(lambda: deed(World(memory, 1, stores))):
             break
         recover(memory, 1, keepers_too)
         survey.check(Space(memory))
         assert in_use(memory) == {kept: 64}
         heir = World(memory, 1)
-        heir.region.check()
-        offsets = [heir.region.alloc(1024) for _ in range(SIZE // 1024 - 1)]
+        heir.arena.check()
+        offsets = [heir.arena.alloc(1024) for _ in range(SIZE // 1024 - 1)]
         assert all(offsets)
         for offset in offsets:
-            heir.region.free(offset)
-        assert heir.region.alloc(SIZE - 4096)
+            heir.arena.free(offset)
+        assert heir.arena.alloc(SIZE - 4096)
         survey.check(Space(memory))
         stores += 1
     assert stores > 4
@@ -151,16 +151,16 @@ def test_an_owner_may_take_again_what_a_dead_one_has_just_freed() -> None:
     memory = small_heap(SIZE)
     owner, dying = World(memory, 1), World(memory, 2)
     for stores in range(8):
-        offset = owner.region.alloc(40_000)
+        offset = owner.arena.alloc(40_000)
         dying.claim(offset)
         dying.clock.left = stores
-        if dies(lambda: dying.region.free(offset)):
-            again = owner.region.alloc(40_000)
+        if dies(lambda: dying.arena.free(offset)):
+            again = owner.arena.alloc(40_000)
             HeapKeeper(Space(memory), 1).recover(2, frozenset())
             survey.check(Space(memory))
             assert again in in_use(memory)
             dying = World(memory, 2)
-        owner.region.free(again)
+        owner.arena.free(again)
 
 
 def test_a_place_counts_though_the_first_one_there_has_died_as_it_began() -> None:
@@ -170,13 +170,13 @@ def test_a_place_counts_though_the_first_one_there_has_died_as_it_began() -> Non
         memory = small_heap(SIZE)
         keeper = HeapKeeper(Space(memory), 1)
         other = World(memory, 1)
-        assert other.region.alloc(64)
+        assert other.arena.alloc(64)
         if not dies(lambda: [World(memory, 2, stores)].clear()):  # noqa: B023  # called at once
             break
         keeper.recover(2, frozenset())
         heir = World(memory, 2)
-        assert heir.region.alloc(SIZE // 2)
-        assert not other.region.alloc(SIZE // 2)
+        assert heir.arena.alloc(SIZE // 2)
+        assert not other.arena.alloc(SIZE // 2)
         stores += 1
     assert stores > 2
 
@@ -184,7 +184,7 @@ def test_a_place_counts_though_the_first_one_there_has_died_as_it_began() -> Non
 def test_blocks_in_queues_are_kept() -> None:
     memory = small_heap(SIZE)
     dead = World(memory, 1)
-    queued, held = dead.region.alloc(100), dead.region.alloc(100)
+    queued, held = dead.arena.alloc(100), dead.arena.alloc(100)
     keeper = HeapKeeper(Space(memory), 1)
     keeper.recover(1, {queued})
     assert set(in_use(memory)) == {queued}
@@ -196,7 +196,7 @@ def test_blocks_in_queues_are_kept() -> None:
 def test_what_another_one_holds_is_not_the_dead_ones() -> None:
     memory = small_heap(SIZE)
     dead, other = World(memory, 1), World(memory, 2)
-    offset = dead.region.alloc(100)
+    offset = dead.arena.alloc(100)
     other.claim(offset)
     HeapKeeper(Space(memory), 1).recover(1, frozenset())
     assert set(in_use(memory)) == {offset}
@@ -222,8 +222,8 @@ def test_who_was_struck_in_the_middle_lives_on() -> None:
             if not struck:
                 break
             before = in_use(memory)
-            world.region._struck(0)
-            world.region.check()
+            world.arena._struck(0)
+            world.arena.check()
             survey.check(Space(memory))
             assert in_use(memory).items() <= before.items()
             stores += 1
@@ -247,7 +247,7 @@ class Deaths(RuleBasedStateMachine):
 
     @rule(target=blocks, place=places, n=sizes)
     def alloc(self, place: int, n: int) -> object:
-        offset = self.worlds[place].region.alloc(n)
+        offset = self.worlds[place].arena.alloc(n)
         used = sum(length for _place, length in self.held.values())
         if not offset:
             assert used + counted(n) > SIZE
@@ -261,7 +261,7 @@ class Deaths(RuleBasedStateMachine):
     def free(self, block: int) -> None:
         if block in self.held and block not in self.queued:
             place, _length = self.held.pop(block)
-            self.worlds[place].region.free(block)
+            self.worlds[place].arena.free(block)
 
     @rule(block=blocks)
     def enqueue(self, block: int) -> None:
@@ -282,8 +282,8 @@ class Deaths(RuleBasedStateMachine):
         mine = [block for block in dict.fromkeys(free) if self.held.get(block, (0, 0))[0] == place]
         dies(
             lambda: [
-                *(world.region.free(block) for block in mine if block not in self.queued),  # type: ignore[func-returns-value]
-                *(world.region.alloc(n) for n in sizes),
+                *(world.arena.free(block) for block in mine if block not in self.queued),  # type: ignore[func-returns-value]
+                *(world.arena.alloc(n) for n in sizes),
             ].clear()
         )
         HeapKeeper(Space(self.memory), 1).recover(place, self.queued)
@@ -301,19 +301,19 @@ class Deaths(RuleBasedStateMachine):
         for block, (place, _length) in self.held.items():
             if block in self.queued:
                 self.worlds[place].claim(block)
-            self.worlds[place].region.free(block)
+            self.worlds[place].arena.free(block)
         self.held.clear()
         self.queued.clear()
         for world in self.worlds.values():
-            offset = world.region.alloc(SIZE)
+            offset = world.arena.alloc(SIZE)
             assert offset
-            world.region.free(offset)
+            world.arena.free(offset)
 
     @invariant()
     def tables_and_counters_agree(self) -> None:
         survey.check(Space(self.memory))
         for world in self.worlds.values():
-            world.region.check()
+            world.arena.check()
         assert in_use(self.memory) == {block: length for block, (_place, length) in self.held.items()}
 
     @invariant()
@@ -331,7 +331,7 @@ TestDeaths.settings = settings(max_examples=30, stateful_step_count=40, deadline
 def test_the_keeper_has_a_row_but_allocates_nothing() -> None:
     memory = small_heap(SIZE)
     dead = World(memory, 1)
-    dead.region.alloc(100)
+    dead.arena.alloc(100)
     HeapKeeper(Space(memory), 1).recover(1, frozenset())
     ledger = Ledger(Space(memory), KEEPER, None)
     ledger.check()
@@ -343,8 +343,8 @@ def test_a_ward_sees_to_a_heap_that_it_has_as_descriptors() -> None:
     made = HeapMemory.make(layout)
     reading, writing = os.pipe2(os.O_NONBLOCK)
     space = Space(made)
-    region = Region(space, 7, 1007)
-    kept, lost, large = region.alloc(64), region.alloc(64), region.alloc(1_000_000)
+    arena = Arena(space, 7, 1007)
+    kept, lost, large = arena.alloc(64), arena.alloc(64), arena.alloc(1_000_000)
 
     class Queue(Ward):
         def in_flight(self, uid: bytes) -> set[int]:

@@ -16,7 +16,7 @@ from computicle.scheduler.flows import running
 from computicle.testing import simulate
 from computicle.work.heap import Heap
 from computicle.work.layout import SIZE_MAX
-from computicle.work.places import own_place
+from computicle.work.codes import own_place
 from computicle.work.sizes import counted
 from tests.conftest import World
 from tests.descriptors import open_descriptors, settled_descriptors
@@ -303,7 +303,7 @@ class StrikeError(BaseException):
 class Striker:
     """Raises at the nth line of the allocator's that is run."""
 
-    FILES = ("ledger.py", "region.py", "space.py")
+    FILES = ("ledger.py", "arena.py", "space.py")
 
     def __init__(self, lines: int) -> None:
         self.left = lines

@@ -10,8 +10,8 @@ import pytest
 from computicle import *
 from computicle.worlds.launcher import launcher
 from computicle.work.heap import Heap
-from computicle.work.places import own_place
-from computicle.work.region import DISCARD_MIN
+from computicle.work.codes import own_place
+from computicle.work.arena import DISCARD_MIN
 from computicle.work.sizes import counted
 from tests.process.conftest import give_back_the_flow
 from tests.worlds.conftest import warm_zygote

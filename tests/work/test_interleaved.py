@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from computicle.work import survey
-from computicle.work.region import Region
+from computicle.work.arena import Arena
 from computicle.work.sizes import counted
 from computicle.work.space import Space, Tables
 from tests.work.memory import Memory, small_heap
@@ -93,13 +93,13 @@ class Bell:
         self.rung += 1
 
 
-def alloc_waiting(region: Region, n: int, bell: Bell, step: Callable[[], None]) -> int:
+def alloc_waiting(arena: Arena, n: int, bell: Bell, step: Callable[[], None]) -> int:
     """As a heap does it."""
     while True:
         heard = bell.rung
-        offset = region.alloc(n)
-        if region.ledger.withdrawn:
-            region.ledger.withdrawn = False
+        offset = arena.alloc(n)
+        if arena.ledger.withdrawn:
+            arena.ledger.withdrawn = False
             bell.ring()
         if offset:
             return offset
@@ -119,15 +119,15 @@ def test_the_limit_is_kept_and_all_get_their_turn(seed: int, sizes: list[int]) -
     held: dict[int, int] = {}
 
     def use(place: int, n: int) -> None:
-        region = Region(SlowSpace(memory, order.step), place, 1)
+        arena = Arena(SlowSpace(memory, order.step), place, 1)
         for _ in range(3):
-            offset = alloc_waiting(region, n, bell, order.step)
+            offset = alloc_waiting(arena, n, bell, order.step)
             assert offset not in held
             held[offset] = counted(n)
             assert sum(held.values()) <= LIMIT
             order.step()
             del held[offset]
-            region.free(offset)
+            arena.free(offset)
             bell.ring()
 
     for place, n in enumerate(sizes, 1):
@@ -145,14 +145,14 @@ def test_of_those_that_cannot_all_have_it_some_do(seed: int) -> None:
     got: list[int] = []
 
     def use(place: int) -> None:
-        region = Region(SlowSpace(memory, order.step), place, 1)
+        arena = Arena(SlowSpace(memory, order.step), place, 1)
         while True:
-            if region.alloc(30_000):
+            if arena.alloc(30_000):
                 got.append(place)
                 return
-            if not region.ledger.withdrawn:
+            if not arena.ledger.withdrawn:
                 return
-            region.ledger.withdrawn = False
+            arena.ledger.withdrawn = False
 
     for place in (1, 2, 3):
         order.add(lambda place=place: use(place))  # type: ignore[misc]
@@ -160,7 +160,7 @@ def test_of_those_that_cannot_all_have_it_some_do(seed: int) -> None:
     survey.check(Space(memory))
     assert len(got) <= 2
     if len(got) < 2:
-        assert Region(Space(memory), 4, 1).alloc(30_000)
+        assert Arena(Space(memory), 4, 1).alloc(30_000)
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -171,23 +171,23 @@ def test_blocks_are_freed_by_others_meanwhile(seed: int) -> None:
     chance = random.Random(seed)
 
     def produce() -> None:
-        region = Region(SlowSpace(memory, order.step), 1, 1)
+        arena = Arena(SlowSpace(memory, order.step), 1, 1)
         for _ in range(60):
-            offset = region.alloc(chance.choice([64, 3000, 16_384, 36_000]))
+            offset = arena.alloc(chance.choice([64, 3000, 16_384, 36_000]))
             if offset:
                 assert offset not in sent
                 sent.append(offset)
 
     def consume(place: int) -> None:
         space = SlowSpace(memory, order.step)
-        region = Region(space, place, 1)
+        arena = Arena(space, place, 1)
         for _ in range(200):
             order.step()
             if sent:
                 offset = sent.pop(0)
                 tables = space.around(offset)
-                tables.holders[(offset - tables.first) // 64] = region.ledger.code
-                region.free(offset)
+                tables.holders[(offset - tables.first) // 64] = arena.ledger.code
+                arena.free(offset)
 
     order.add(produce)
     for place in (2, 3):

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from computicle.work.places import PLACES, TRANSIT, code_of, is_in_transit, place_of
+from computicle.work.codes import PLACES, TRANSIT, code_of, is_in_transit, place_of
 from computicle.work.sizes import GRANULE, KINDS, LENGTHS, PAGE, SMALL_MAX, UNIT, counted, units_for
 
 

@@ -15,7 +15,7 @@ from computicle.engine.packets import copies_of
 from computicle.worlds.codec import pack, unpack
 from computicle.engine.pipes import pipe_pair
 from computicle.work.ledger import Ledger
-from computicle.work.places import is_in_transit
+from computicle.work.codes import is_in_transit
 from computicle.work.space import Space
 from computicle.work.transit import LOAN, Loans
 from computicle.worlds.launcher import launcher

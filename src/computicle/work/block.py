@@ -10,6 +10,6 @@ from computicle.work.owned import Moved
 if sys.version_info >= (3, 12):
     from computicle.work.counted import CountedBlock as Block
 else:
-    from computicle.work.paged import PagedBlock as Block
+    from computicle.work.mmap_block import MmapBlock as Block
 
 __all__ = ["Block", "Moved"]

@@ -22,9 +22,9 @@ from weakref import WeakSet, finalize
 
 from computicle.engine.pipes import PipeEnd
 from computicle.scheduler.fiber import Fiber
-from computicle.work.ends import WorkPipe
 from computicle.work.gate import Gate
 from computicle.work.leases import Leases
+from computicle.work.pipe import WorkPipe
 from computicle.work.queue_keeper import QueueKeeper
 from computicle.work.record import Span
 from computicle.work.room import Room, may_come_from_threads

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from os import write
 
 from computicle.engine.op import ClosedError
-from computicle.work.ends import PAGE, WorkPipe
+from computicle.work.pipe import PAGE, WorkPipe
 from computicle.work.record import DRAINED as DRAINED_NOTE
 from computicle.work.record import KIND_AT, NUMBER_AT, NUMBERS, note
 from computicle.work.table import (
@@ -116,7 +116,7 @@ class Gate:
                         self._refused = False
                         return True
                 except BlockingIOError:
-                    pass  # which cannot be, as long as the capacity is kept (ends.py)
+                    pass  # which cannot be, as long as the capacity is kept (pipe.py)
                 finally:
                     ints[self._intent] = 0
                 self._withdraw()

@@ -1,7 +1,7 @@
 """Heap: shared memory that blocks are allocated from, by all computicles that have been given it.
 
 Rules:
-  1. Each process allocates from a region of its own, and frees blocks wherever they lie. No process ever
+  1. Each process allocates from an arena of its own, and frees blocks wherever they lie. No process ever
      waits for another one that is in the middle of something.
   2. In one process there is one Heap for a heap, however often it arrives.
   3. Within a process one thread at a time allocates or frees. To free never waits, for it
@@ -9,7 +9,7 @@ Rules:
      freed by whoever is at it.
   4. Memory that is asked for and not there is waited for, until somebody frees some.
 
-Not here: where blocks lie (region.py), what they are (owned.py), the dead (heap_keeper.py).
+Not here: where blocks lie (arena.py), what they are (owned.py), the dead (heap_keeper.py).
 """
 
 import os
@@ -23,14 +23,14 @@ from computicle.engine.pipes import PipeEnd, pipe_pair
 from computicle.scheduler.arguments import checked_count, checked_timeout
 from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.word import entering
+from computicle.work.arena import Arena
 from computicle.work.block import Block
-from computicle.work.ends import make_pipe
+from computicle.work.codes import own_place
 from computicle.work.layout import SIZE_MAX, Layout
 from computicle.work.ledger import HeapShare, share_of
 from computicle.work.memory import HeapMemory
 from computicle.work.owned import Lease
-from computicle.work.places import own_place
-from computicle.work.region import Region
+from computicle.work.pipe import make_pipe
 from computicle.work.room import Room, may_come_from_threads
 from computicle.work.sizes import counted
 from computicle.work.space import Space
@@ -98,7 +98,7 @@ class Heap:
         self._bell = bell  # once the zygote looks after it
         self._space = Space(memory)
         self.size = self._space.layout.size
-        self._region = Region(self._space, own_place(), os.getpid())
+        self._arena = Arena(self._space, own_place(), os.getpid())
         self._room = Room(self._space.hint, room, "memory in a heap", Wants(self._space, own_place()))
         self._lock = threading.Lock()
         self._late: deque[int] = deque()  # to be freed by whoever has the lock, or has had it
@@ -140,13 +140,13 @@ class Heap:
 
     def try_reserve(self, n: int) -> int | None:
         """Where n bytes are that this place holds now; None if there are not so many free. Never waits."""
-        region = self._region
+        arena = self._arena
         with self._lock:
-            offset = region.alloc(n)
+            offset = arena.alloc(n)
         if self._late:
             self._free_late()
-        if region.ledger.withdrawn:
-            region.ledger.withdrawn = False
+        if arena.ledger.withdrawn:
+            arena.ledger.withdrawn = False
             self._room.announce()
         return offset or None
 
@@ -158,12 +158,12 @@ class Heap:
 
     def claim(self, offset: int) -> None:
         """This place holds what is there. It was handed here by who has held it."""
-        self._space.around(offset).set_holder(offset, self._region.ledger.code)
+        self._space.around(offset).set_holder(offset, self._arena.ledger.code)
 
     def depart(self) -> int:
         """The holder of the next block that sets out from here, while it is on its way."""
         with self._lock:
-            return self._region.ledger.depart()
+            return self._arena.ledger.depart()
 
     def set_holder(self, offset: int, holder: int) -> None:
         """This place holds what is there no more, but `holder` does."""
@@ -171,14 +171,14 @@ class Heap:
 
     def release(self, offset: int) -> None:
         """Free what is there, which this place holds. Never waits. Any thread, and in the middle of anything."""
-        region = self._region
+        arena = self._arena
         if self._lock.acquire(False):
             try:
-                region.free(offset)
+                arena.free(offset)
             finally:
                 self._lock.release()
         else:
-            region.check_held(offset)
+            arena.check_held(offset)
             self._late.append(offset)
         if self._late:
             self._free_late()
@@ -212,7 +212,7 @@ class Heap:
         """Assert the rules, while nobody is at it: for tests."""
         with self._lock:
             assert not self._late
-            self._region.check()
+            self._arena.check()
             check_space(self._space)
 
     def dump(self) -> str:
@@ -249,7 +249,7 @@ class Heap:
     def _leave_behind(self) -> None:
         """In a forked child."""
         self.left_behind = True
-        self._space = self._region = cast("Any", _LeftBehind())
+        self._space = self._arena = cast("Any", _LeftBehind())
         for end in (self._memory, self._room.end, self._bell):
             if end is not None:
                 end.close()
@@ -274,7 +274,7 @@ class Heap:
         while self._late and self._lock.acquire(False):
             try:
                 while self._late:
-                    self._region.free(self._late.popleft())
+                    self._arena.free(self._late.popleft())
             finally:
                 self._lock.release()
             self._room.announce()

@@ -17,11 +17,11 @@ from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 from computicle.engine.pipes import PipeEnd
+from computicle.work.arena import DISCARD_MIN
+from computicle.work.codes import KEEPER, code_of, is_in_transit
 from computicle.work.layout import ROW_WORDS
 from computicle.work.ledger import PID, Ledger
 from computicle.work.memory import HeapMemory
-from computicle.work.places import KEEPER, code_of, is_in_transit
-from computicle.work.region import DISCARD_MIN
 from computicle.work.room import Room
 from computicle.work.space import Space, Tables
 from computicle.work.survey import Found, held_blocks
@@ -67,9 +67,9 @@ class HeapKeeper:
         self._free(tables, Found(offset, tables.length(offset), tables.holder(offset)))
 
     def _sweep(self, place: int, kept: Container[int]) -> None:
-        for region in self._space.places():
-            tables = self._space.tables(region)
-            for found in [*held_blocks(self._space, region, code_of(place))]:
+        for arena in self._space.places():
+            tables = self._space.tables(arena)
+            for found in [*held_blocks(self._space, arena, code_of(place))]:
                 if found.offset not in kept and tables.holder(found.offset) == found.holder:
                     self._free(tables, found)
 

@@ -6,17 +6,17 @@
     ACTIVE     a byte for each place: it has begun to use the heap
     CLAIMS     a number for each place: the bytes it has allocated, less those it has freed
     ROWS       a row of numbers for each place (ledger.py)
-    BASE       a region for each place, one behind the other:
+    BASE       an arena for each place, one behind the other:
                units     a byte for each: what it is used for (sizes.py)
                pages     a number for each: how long a large block is that begins there
                holders   a number for each granule: who holds the block that begins there
                then the units themselves
 
-The file is as long as if all regions were full, and sparse: what nobody has touched takes no memory.
+The file is as long as if all arenas were full, and sparse: what nobody has touched takes no memory.
 
 Rules:
   1. Nothing here points anywhere: what is damaged in one place damages nothing else.
-  2. A region has room for much more than the limit of the whole heap, for blocks of
+  2. An arena has room for much more than the limit of the whole heap, for blocks of
      several lengths do not fill it without gaps.
   3. Numbers are aligned, so each is stored whole or not at all.
 
@@ -26,7 +26,7 @@ Not here: the bytes themselves (space.py).
 import struct
 from typing import NamedTuple, Self
 
-from computicle.work.places import PLACES
+from computicle.work.codes import PLACES
 from computicle.work.sizes import FREE, GRANULE, PAGE, UNIT, rounded_up
 
 __all__ = [
@@ -57,7 +57,7 @@ CONTROL_WORDS = BASE // 8
 
 ROOM = 4  # times the limit
 ROOM_LEAST = 64  # units: each class may have one that is nearly empty
-SIZE_MAX = 1 << 40  # bytes: so that several regions fit into the addresses of a process
+SIZE_MAX = 1 << 40  # bytes: so that several arenas fit into the addresses of a process
 
 assert CLAIMS + 8 * PLACES <= ROWS
 assert ROWS + 8 * ROW_WORDS * PLACES <= BASE
@@ -69,7 +69,7 @@ class Layout(NamedTuple):
 
     size: int  # bytes that its maker has asked for
     limit: int  # bytes that all its blocks together may count: a block of `size` fits
-    units: int  # in each region
+    units: int  # in each arena
 
     @classmethod
     def of(cls, size: int, limit: int) -> Self:
@@ -86,7 +86,7 @@ class Layout(NamedTuple):
     def write(self, control: "bytearray | memoryview") -> None:
         HEADER.pack_into(control, 0, MAGIC, VERSION, *self)
 
-    # In a region.
+    # In an arena.
 
     @property
     def pages_at(self) -> int:
@@ -101,7 +101,7 @@ class Layout(NamedTuple):
         return rounded_up(self.holders_at + 4 * (UNIT // GRANULE) * self.units, UNIT)
 
     @property
-    def region(self) -> int:
+    def arena(self) -> int:
         """How long one is."""
         return self.units_at + self.units * UNIT
 
@@ -109,7 +109,7 @@ class Layout(NamedTuple):
 
     @property
     def length(self) -> int:
-        return BASE + PLACES * self.region
+        return BASE + PLACES * self.arena
 
-    def region_at(self, place: int) -> int:
-        return BASE + place * self.region
+    def arena_at(self, place: int) -> int:
+        return BASE + place * self.arena

@@ -22,7 +22,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
-from computicle.work.ends import WorkPipe
+from computicle.work.pipe import WorkPipe
 from computicle.work.record import BACK, DRAINED, EMPTY, HEAD_SIZE, KIND_AT, NUDGE
 from computicle.work.table import RETURNED, TAKEN, USED, Table
 
@@ -86,7 +86,7 @@ class Leases:
                 return OVER
             assert kind == NUDGE
             self.empty(slot)
-            self._announce()  # whoever could not look (ends.py) has counted it as an item
+            self._announce()  # whoever could not look (pipe.py) has counted it as an item
 
     def take_many(self, count: int) -> Sequence[int] | int:
         """As many as are there of so many, at least one; NOTHING or OVER, if there is none. Never waits.

@@ -14,15 +14,15 @@ Rules:
      Who is refused, looks first the next time, and claims only what there is. So no two
      go on waking each other in vain.
 
-Not here: which block (region.py), who waits (heap.py), whose place is whose.
+Not here: which block (arena.py), who waits (heap.py), whose place is whose.
 """
 
 import os
 import threading
 from typing import NamedTuple
 
+from computicle.work.codes import TRANSIT, code_of
 from computicle.work.layout import ROW_WORDS
-from computicle.work.places import TRANSIT, code_of
 from computicle.work.sizes import GRANULE
 from computicle.work.space import Space, Tables
 
@@ -32,7 +32,7 @@ __all__ = ["PID", "TOP", "HeapShare", "Ledger", "share_of"]
 ALLOCATED, FREED = 0, 1  # bytes
 ALLOCATED_BLOCKS, FREED_BLOCKS = 2, 3
 ALLOCATING, FREEING = 4, 8  # intents: where, 0 for none; behind it, what the two counters will be
-TOP = 12  # units of the place's region that were ever used, counted from its first
+TOP = 12  # units of the place's arena that were ever used, counted from its first
 PID = 13  # of who is or was last at the place
 DEPARTED = 14  # how many blocks have set out from there
 

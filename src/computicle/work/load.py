@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from computicle.scheduler.fiber import Fiber
 from computicle.work.block import Block
-from computicle.work.ends import PAGE
+from computicle.work.pipe import PAGE
 from computicle.work.record import HEAD_SIZE, LARGE, PLAIN_HEAD, SMALL, Span
 from computicle.worlds.codec import pickle_plain
 from computicle.worlds.plain import NotPlain, PlainPickler

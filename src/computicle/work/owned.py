@@ -6,7 +6,7 @@ Rules:
   2. A view keeps its Block alive. One that is dropped is freed as soon as nobody has a view of it.
   3. It is freed once.
 
-Not here: how views are counted (counted.py, paged.py).
+Not here: how views are counted (counted.py, mmap_block.py).
 """
 
 import sys

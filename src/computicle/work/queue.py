@@ -31,12 +31,12 @@ from computicle.work.batch import Batch
 from computicle.work.block import Block
 from computicle.work.core import Core, Ends
 from computicle.work.dead import Dead
-from computicle.work.ends import make_pipe, make_work_pipe
 from computicle.work.heap import Heap
 from computicle.work.item import Item
 from computicle.work.leases import NOTHING, OVER
 from computicle.work.load import Load
 from computicle.work.parts import lay_out, parts_size
+from computicle.work.pipe import make_pipe, make_work_pipe
 from computicle.work.record import (
     HEAD_SIZE,
     PARTS,

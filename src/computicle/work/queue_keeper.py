@@ -19,8 +19,8 @@ from contextlib import suppress
 from typing import Any
 
 from computicle.engine.pipes import PipeEnd
-from computicle.work.ends import WorkPipe
 from computicle.work.gate import Gate
+from computicle.work.pipe import WorkPipe
 from computicle.work.record import (
     BACK,
     DEAD,

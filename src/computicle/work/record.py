@@ -84,7 +84,7 @@ NUMBERS = 1 << 20  # of one place; many more than a queue holds
 SMALL = 32  # bytes of a record: room for an offset and a length
 LARGE = 128  # so most small objects fit in, and take half as long as by the heap (bench/queueing.py)
 
-# A pipe holds 1 MiB (/proc/sys/fs/pipe-max-size), of which half is for pages that are not full: see ends.py.
+# A pipe holds 1 MiB (/proc/sys/fs/pipe-max-size), of which half is for pages that are not full: see pipe.py.
 LARGE_COUNT_MAX = 3_500
 SMALL_COUNT_MAX = 15_000
 

@@ -9,7 +9,7 @@ Rules:
   2. Less is added to what was asked for than GRANULE or a quarter of it, whichever is more.
   3. Every multiple of PAGE is a length, and blocks of such a length begin at a page.
 
-Not here: where blocks lie (layout.py, region.py).
+Not here: where blocks lie (layout.py, arena.py).
 """
 
 __all__ = [
@@ -29,11 +29,11 @@ __all__ = [
 
 GRANULE = 64  # bytes: a line of most caches
 PAGE = 4096  # bytes: what large blocks are counted by
-UNIT = 65_536  # bytes: what regions are divided into
+UNIT = 65_536  # bytes: what arenas are divided into
 SMALL_MAX = 32_768  # bytes: half a unit
 STEPS = 4  # classes to a doubling: with fewer more is wasted, with more there are more slabs that are half empty
 
-# What is said of a unit in its region's table. A slab has the number of its class, from 1.
+# What is said of a unit in its arena's table. A slab has the number of its class, from 1.
 FREE = 0
 LARGE = 254  # the first of a large block
 FURTHER = 255  # one of the others

@@ -6,15 +6,15 @@ Rules:
      here. So whoever tests what becomes of a process that dies between two of them
      need only put other views in their place.
 
-Not here: what the numbers mean (ledger.py, region.py), files (memory.py).
+Not here: what the numbers mean (ledger.py, arena.py), files (memory.py).
 """
 
 import mmap
 import sys
 from typing import Protocol
 
+from computicle.work.codes import PLACES
 from computicle.work.layout import ACTIVE, BASE, CLAIMS, HINT, ROWS, STAMP, Layout
-from computicle.work.places import PLACES
 from computicle.work.sizes import GRANULE, LARGE, LENGTHS, PAGE, UNIT
 
 __all__ = ["Backing", "Part", "Space", "Tables"]
@@ -37,7 +37,7 @@ class Backing(Protocol):
 
 
 class Tables:
-    """One region: its tables, and its memory.
+    """One arena: its tables, and its memory.
 
     `first` is where its first unit begins, in the file.
     """
@@ -47,7 +47,7 @@ class Tables:
     def __init__(self, layout: Layout, place: int, part: Part) -> None:
         self.part = part
         self.units_at = layout.units_at
-        self.first = layout.region_at(place) + layout.units_at
+        self.first = layout.arena_at(place) + layout.units_at
         self._holders_at = layout.holders_at
         view = memoryview(part)
         self.units = view[: layout.units]
@@ -93,22 +93,22 @@ class Space:
         self.active = view[ACTIVE : ACTIVE + PLACES]
         self.claims = view[CLAIMS : CLAIMS + 8 * PLACES].cast("q")
         self.rows = view[ROWS:BASE].cast("Q")
-        self._region = self.layout.region
+        self._arena = self.layout.arena
         self._tables: dict[int, Tables] = {}
 
     def tables(self, place: int) -> Tables:
-        """Those of the region of `place`."""
+        """Those of the arena of `place`."""
         try:
             return self._tables[place]
         except KeyError:
             return self._map(place)
 
     def around(self, offset: int) -> Tables:
-        """Those of the region that `offset` lies in."""
+        """Those of the arena that `offset` lies in."""
         try:
-            return self._tables[(offset - BASE) // self._region]
+            return self._tables[(offset - BASE) // self._arena]
         except KeyError:
-            return self._map((offset - BASE) // self._region)
+            return self._map((offset - BASE) // self._arena)
 
     def places(self) -> list[int]:
         """The active ones."""
@@ -121,6 +121,6 @@ class Space:
         self._backing.discard(tables.part, tables.units_at + offset - tables.first, length // PAGE * PAGE)
 
     def _map(self, place: int) -> Tables:
-        assert 0 <= place < PLACES, "this lies in no region"
-        part = self._backing.part(self.layout.region_at(place), self._region)
+        assert 0 <= place < PLACES, "this lies in no arena"
+        part = self._backing.part(self.layout.arena_at(place), self._arena)
         return self._tables.setdefault(place, Tables(self.layout, place, part))

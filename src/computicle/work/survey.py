@@ -1,14 +1,14 @@
 """Survey: which blocks there are in a heap, and whether its tables agree, as anybody may see it who looks at all of it.
 
-Not here: who changes them (region.py, heap_keeper.py).
+Not here: who changes them (arena.py, heap_keeper.py).
 """
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from computicle.work.codes import is_in_transit, place_of
 from computicle.work.layout import ROW_WORDS
 from computicle.work.ledger import TOP, share_of
-from computicle.work.places import is_in_transit, place_of
 from computicle.work.sizes import FREE, FURTHER, LARGE, LENGTHS, UNIT, units_for
 from computicle.work.space import Space
 
@@ -24,7 +24,7 @@ class Found(NamedTuple):
 
 
 def held_blocks(space: Space, place: int, code: int | None = None) -> Iterator[Found]:
-    """Those in the region of `place`, or those of them that are held by `code`, without looking at each block."""
+    """Those in the arena of `place`, or those of them that are held by `code`, without looking at each block."""
     tables = space.tables(place)
     for unit, kind in enumerate(tables.used(space.rows[place * ROW_WORDS + TOP])):
         first = tables.first + unit * UNIT
@@ -89,13 +89,13 @@ def dump(space: Space) -> str:
         share = share_of(space, place)
         lines.append(
             f"place {place}: {share.allocated_blocks:,} blocks allocated, {share.freed_blocks:,} freed; "
-            f"{space.rows[place * ROW_WORDS + TOP]:,} units in its region"
+            f"{space.rows[place * ROW_WORDS + TOP]:,} units in its arena"
         )
-        lines += _dump_region(space, place)
+        lines += _dump_arena(space, place)
     return "\n".join(lines)
 
 
-def _dump_region(space: Space, place: int) -> Iterator[str]:
+def _dump_arena(space: Space, place: int) -> Iterator[str]:
     tables = space.tables(place)
     used = tables.used(space.rows[place * ROW_WORDS + TOP])
     for kind in range(1, len(LENGTHS)):

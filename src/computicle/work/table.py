@@ -10,7 +10,7 @@ Rules:
      keeper puts anything back into the pipe, so nothing is there twice.
   3. No process ever waits for another one to be done here.
 
-Not here: the pipe (ends.py), who takes (leases.py), who puts right (queue_keeper.py).
+Not here: the pipe (pipe.py), who takes (leases.py), who puts right (queue_keeper.py).
 
 Sources: memfd_create(2).
 """

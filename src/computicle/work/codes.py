@@ -1,4 +1,4 @@
-"""Places: how a place is written into shared memory, and which one is this process's.
+"""Codes: how a place is written into shared memory, and which one is this process's.
 
 Rules:
   1. A holder's code is 16 bits, and neither byte of it is zero. So what is held shows in either byte alone.

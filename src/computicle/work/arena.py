@@ -1,6 +1,6 @@
-"""Region: what the process at a place allocates from: the units of its own region of a heap.
+"""Arena: what the process at a place allocates from: its own part of a heap, in units.
 
-The region's tables say all there is to know. What is kept here beside them only saves
+The arena's tables say all there is to know. What is kept here beside them only saves
 looking: which blocks of a class are free, which units are its slabs. Whoever gets the
 place of one that has died reads the tables, and goes on.
 
@@ -12,7 +12,7 @@ Rules:
   4. Where no block is held, all holders of a unit are 0, whatever it is used for next.
   5. A place is found before the claim is made. So a claim that is withdrawn was refused by the limit alone, and
      who is told of it does not look in vain again and again.
-  6. Before the region grows, slabs that are wholly free become free units again. It grows by a
+  6. Before the arena grows, slabs that are wholly free become free units again. It grows by a
      quarter between two such looks.
 
 Not here: the limit and the counters (ledger.py), who waits, threads (heap.py).
@@ -38,7 +38,7 @@ from computicle.work.sizes import (
 )
 from computicle.work.space import Space, Tables
 
-__all__ = ["DISCARD_MIN", "Region"]
+__all__ = ["DISCARD_MIN", "Arena"]
 
 DISCARD_MIN = 1 << 20  # bytes: to return less to the system takes longer than it is worth
 SLABS_LOOKED_AT = 4  # for free blocks, before a new slab is begun
@@ -50,7 +50,7 @@ NOT_HELD = "what is freed is held by somebody else, or nobody"
 IS_FREE = bytes([1]) + bytes(255)  # to translate holders by
 
 
-class Region:
+class Arena:
     """A place's, as its owner has it. One thread at a time, but for `check_held`."""
 
     def __init__(self, space: Space, place: int, pid: int) -> None:
@@ -118,7 +118,7 @@ class Region:
         assert self._space.around(offset).holder(offset) == self.ledger.code, NOT_HELD
 
     def free(self, offset: int) -> None:
-        """Free a block that this place holds, in any region."""
+        """Free a block that this place holds, in any arena."""
         tables = self._space.around(offset)
         start = offset - tables.first
         assert tables.holders[start // GRANULE] == self.ledger.code, NOT_HELD

@@ -1,4 +1,4 @@
-"""Paged: the Block of CPython 3.11, where only classes written in C have buffers, and one of those will do: mmap.
+"""Mmap block: the Block of CPython 3.11, where only classes written in C have buffers, and one of those will do: mmap.
 
 It is an mmap object that maps nothing: what it says of its memory is written into it, and is part of what
 the heap has mapped. It counts its views; how many there are is read out of it.
@@ -24,9 +24,9 @@ from computicle.work.owned import HELD, Lease, Owned
 if TYPE_CHECKING:
     from computicle.work.heap import Heap
 
-__all__ = ["PagedBlock"]
+__all__ = ["MmapBlock"]
 
-_postponed: "list[PagedBlock]" = []  # to be seen to when the collection is over in which they were found
+_postponed: "list[MmapBlock]" = []  # to be seen to when the collection is over in which they were found
 
 # What mmap's own constructor begins with.
 _empty = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object, ctypes.c_ssize_t)(
@@ -52,7 +52,7 @@ class _Fields(ctypes.Structure):
     fd: int
 
 
-class PagedBlock(Owned, mmap.mmap):  # type: ignore[misc]  # an mmap's methods are not wanted
+class MmapBlock(Owned, mmap.mmap):  # type: ignore[misc]  # an mmap's methods are not wanted
     """Shared memory with one owner, made by `Heap.alloc`.
 
     A buffer: memoryview, numpy and ctypes lay views over it; an index is a byte, a slice a view. With-statement: freed
@@ -156,6 +156,6 @@ def _see_to_postponed(phase: str, _information: dict[str, int]) -> None:
             gc.callbacks.remove(_see_to_postponed)
 
 
-_take_away(PagedBlock)
+_take_away(MmapBlock)
 if sys.platform == "linux":  # there are no heaps elsewhere
     _check_fields()

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from computicle import *
-from computicle.work import ends
+from computicle.work import pipe
+from computicle.work.pipe import WorkPipe
 from computicle.work.gate import Gate
 from computicle.work.queue import WorkQueue
 from computicle.work.record import inline
@@ -51,10 +52,10 @@ def test_who_has_made_one_can_look_into_it_whatever_is_allowed_later(refuse: Cal
 
 
 def test_where_it_is_not_allowed_there_is_no_queue(refuse: Callable[[], None]) -> None:
-    end = ends.make_work_pipe(CAPACITY, 128)
+    end = pipe.make_work_pipe(CAPACITY, 128)
     refuse()
     with pytest.raises(OSError, match="to look into a queue.*pipe-user-pages-soft"):
-        ends.WorkPipe(end, 128).reserve()
+        pipe.WorkPipe(end, 128).reserve()
     with pytest.raises(OSError, match="for a queue of 1000 items.*pipe-user-pages-soft"):
         WorkQueue(CAPACITY)
 
@@ -81,17 +82,17 @@ def test_one_who_looks_in_the_middle_of_looking(monkeypatch: pytest.MonkeyPatch,
     queue = WorkQueue(CAPACITY)
     queue.gate.nudge()
     queue.enqueue_many("abc")
-    tee, found = ends._tee, []
+    tee, found = pipe._tee, []
 
     def tee_and_look(*args: Any) -> int:
-        monkeypatch.setattr(ends, "_tee", tee)
+        monkeypatch.setattr(pipe, "_tee", tee)
         found.append(len(queue))
         refuse()
         found.append(len(queue))  # nudges count then
         count: int = tee(*args)
         return count
 
-    monkeypatch.setattr(ends, "_tee", tee_and_look)
+    monkeypatch.setattr(pipe, "_tee", tee_and_look)
     assert len(queue) == 3
     assert found == [3, 4]
 
@@ -100,14 +101,14 @@ def test_what_an_interrupt_has_left_is_not_found_the_next_time(monkeypatch: pyte
     queue = WorkQueue(5)
     queue.gate.nudge()
     queue.enqueue_many("abc")
-    tee = ends._tee
+    tee = pipe._tee
 
     def tee_and_fail(*args: Any) -> int:
         tee(*args)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(ends, "_tee", tee_and_fail)
+        patch.setattr(pipe, "_tee", tee_and_fail)
         with pytest.raises(KeyboardInterrupt):
             len(queue)
     queue.dequeue().finish()
@@ -121,7 +122,7 @@ def test_where_one_has_come_to_and_nothing_is_allowed_wakes_count_until_they_are
         queue = WorkQueue(2)
         pipe = queue._core.pipe
         system_fcntl(pipe.number, fcntl.F_SETPIPE_SZ, 1 << 19)
-        came = ends.WorkPipe(queue._core.ends.work, queue.record_size)
+        came = WorkPipe(queue._core.ends.work, queue.record_size)
         monkeypatch.setattr(queue.gate, "_pipe", came)  # as in a process to which it has come
         refuse()
         queue.gate.nudge()

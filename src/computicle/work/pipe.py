@@ -1,4 +1,4 @@
-"""Ends: the pipe that a work queue's items go through, as the kernel has it.
+"""Pipe: what a work queue's items go through, as the kernel has it.
 
 The kernel is the queue: it keeps the order, takes a record out for one reader
 only, and wakes one reader for each write. So no process ever holds a lock that
