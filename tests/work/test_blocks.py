@@ -357,7 +357,7 @@ def collect():
 
 for deed in (free, drop, move, let_go_under_a_view, collect):
     deed()
-    view = heap.memory(heap._region._first, 1 << 20)
+    view = heap.memory(heap._arena._first, 1 << 20)
     view[:] = bytes(len(view))
     say(deed.__name__, heap.stats().blocks)
 
