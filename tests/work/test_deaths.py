@@ -193,6 +193,24 @@ def test_blocks_in_queues_are_kept() -> None:
     assert not in_use(memory)
 
 
+def test_arenas_that_nobody_has_allocated_from_are_not_even_mapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A death would cost as much as there are processes, and that of all of them the square."""
+    memory = small_heap(SIZE)
+    _others, dead = [World(memory, place) for place in range(2, 50)], World(memory, 1)
+    held = dead.arena.alloc(100)
+    mapped = []
+    maps = Space._map
+
+    def map_noted(space: Space, place: int) -> Any:
+        mapped.append(place)
+        return maps(space, place)
+
+    monkeypatch.setattr(Space, "_map", map_noted)
+    HeapKeeper(Space(memory), 1).recover(1, frozenset())
+    assert mapped == [1]
+    assert held not in in_use(memory)
+
+
 def test_what_another_one_holds_is_not_the_dead_ones() -> None:
     memory = small_heap(SIZE)
     dead, other = World(memory, 1), World(memory, 2)

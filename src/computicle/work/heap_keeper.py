@@ -68,8 +68,8 @@ class HeapKeeper:
 
     def _sweep(self, place: int, kept: Container[int]) -> None:
         for arena in self._space.places():
-            tables = self._space.tables(arena)
             for found in [*held_blocks(self._space, arena, code_of(place))]:
+                tables = self._space.around(found.offset)
                 if found.offset not in kept and tables.holder(found.offset) == found.holder:
                     self._free(tables, found)
 

@@ -25,8 +25,11 @@ class Found(NamedTuple):
 
 def held_blocks(space: Space, place: int, code: int | None = None) -> Iterator[Found]:
     """Those in the arena of `place`, or those of them that are held by `code`, without looking at each block."""
+    top = space.rows[place * ROW_WORDS + TOP]
+    if top == 0:
+        return  # nothing was ever allocated there: it need not be mapped
     tables = space.tables(place)
-    for unit, kind in enumerate(tables.used(space.rows[place * ROW_WORDS + TOP])):
+    for unit, kind in enumerate(tables.used(top)):
         first = tables.first + unit * UNIT
         if kind == LARGE:
             candidates = [first]
