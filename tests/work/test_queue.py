@@ -354,6 +354,12 @@ def test_what_cannot_be_carried(world: World) -> None:
     real.run(main)
 
 
+def test_a_heap_that_is_none() -> None:
+    for heap in (1_000_000, "heap"):
+        with pytest.raises(TypeError, match="heap must be a Heap, not "):
+            WorkQueue(5, heap)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("capacity", [0, -1, 1.5, True, "many"])
 def test_impossible_capacities(capacity: Any) -> None:
     with pytest.raises((TypeError, ValueError), match="capacity"):

@@ -329,3 +329,8 @@ def test_impossible_numbers(n: Any) -> None:
 def test_no_function() -> None:
     with pytest.raises(TypeError, match="callable"):
         workers(WorkQueue(1), square(3))  # type: ignore[arg-type]
+
+
+def test_a_queue_that_is_none() -> None:
+    with pytest.raises(TypeError, match="queue must be a WorkQueue, not"):
+        workers([1, 2, 3], print)  # type: ignore[arg-type]

@@ -95,6 +95,8 @@ class WorkQueue:
             raise ValueError(f"WorkQueue: capacity must be {SMALL_COUNT_MAX} or less, not {capacity}")
         if max_tries > TRIES_MAX:
             raise ValueError(f"WorkQueue: max_tries must be {TRIES_MAX} or less, not {max_tries}")
+        if heap is not None and not isinstance(heap, Heap):
+            raise TypeError(f"WorkQueue: heap must be a Heap, not {heap!r}")
         if sys.platform != "linux":
             raise RuntimeError("work queues need Linux so far (memfd_create, tee)")
         heap = Heap(HEAP_SIZE) if heap is None else heap

@@ -143,6 +143,8 @@ def workers(
     Raises:
         TypeError: `fn` cannot be called. If it cannot be carried, `wait` raises one, or else the scope.
     """
+    if not isinstance(queue, WorkQueue):
+        raise TypeError(f"workers: queue must be a WorkQueue, not {queue!r}")
     checked_callable("workers", "fn", fn)
     if n is None:
         n = len(os.sched_getaffinity(0))
