@@ -100,3 +100,4 @@ def test_a_child_that_was_forked_while_one_arrives_is_not_held_up(monkeypatch: p
     go_on.set()
     other.join(LATE_S)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    second()  # so that nothing of it stays open here
