@@ -276,7 +276,7 @@ def test_a_leash_that_fails_drops_its_heap_and_no_more(
     leash.close()
     zygote.look()
     assert zygote.wards.get(heap.uid) is None
-    assert "this lies in no region" in capsys.readouterr().err
+    assert "this lies in no arena" in capsys.readouterr().err
 
 
 def test_those_that_come_from_another_zygote_are_all_there_before_any_is_seen_to(zygote: Zygote) -> None:
