@@ -247,7 +247,7 @@ def test_batches_of_all_sizes_use_no_more_slots_than_there_are(world: World) -> 
             held = [queue.dequeue_many(size) for size in (1 + turn % 7, 2 + turn % 11, 3 + turn % 20)]
             held += [queue.dequeue_many(50)] if len(queue) else []
             if turn % 3 == 0:
-                held[0].give_back()
+                held.pop(0).give_back()
                 held.append(queue.dequeue_many(50))
             if turn % 5 == 0:
                 assert all(item.leased for item in held[1])

@@ -334,3 +334,23 @@ def test_no_function() -> None:
 def test_a_queue_that_is_none() -> None:
     with pytest.raises(TypeError, match="queue must be a WorkQueue, not"):
         workers([1, 2, 3], print)  # type: ignore[arg-type]
+
+
+def stops(value: int) -> None:
+    stop()
+    sleep(0)
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_workers_that_all_end_by_themselves_are_an_error(closed: bool) -> None:
+    def main() -> None:
+        queue = WorkQueue(10)
+        queue.enqueue_many(range(5))
+        if closed:
+            queue.close()
+        with pytest.raises(
+            RuntimeError, match=r"ended by themselves, with [1-5] items in it" if closed else "still open"
+        ):
+            list(workers(queue, stops, 2))
+
+    run(main)

@@ -30,10 +30,11 @@ class Batch(Single):
     finished is given back. Iterating gives one Item after the other, and asking for the next one finishes the last.
     """
 
-    __slots__ = ("__weakref__", "_core", "_items", "_stretch")
+    __slots__ = ("__weakref__", "_core", "_ended", "_items", "_stretch")
 
     def __init__(self, core: "Core", slots: Sequence[int]) -> None:
         self._core = core
+        self._ended: str | None = None  # how
         self._stretch = range(0)  # of plain pickles
         self._items: list[Item] | None = None  # instead, in order
         if isinstance(slots, range):
@@ -45,14 +46,23 @@ class Batch(Single):
 
     @property
     def values(self) -> list[Any]:
-        """Of all items, in order. Raises as Item's `value`."""
+        """Of all items, in order. Raises as Item's `value`; ValueError: the batch is finished or given back."""
+        if self._ended is not None:
+            raise ValueError(f"the batch is {self._ended}")
         if self._items is None:
             bodies = self._core.leases.bodies
             return [loads(body) for body in bodies[self._stretch.start : self._stretch.stop]]  # noqa: S301  # our own
         return [item.value for item in self._items]
 
     def finish(self) -> None:
-        """All are done. Never waits; twice is once."""
+        """All are done. Never waits; twice is once.
+
+        Raises:
+            ValueError: it has been given back.
+        """
+        if self._ended is _GIVEN_BACK:
+            raise ValueError("the batch is given back")
+        self._ended = _FINISHED
         stretch, self._stretch = self._stretch, range(0)
         if stretch and not self._core.left_behind:
             self._core.finished_stretch(stretch)
@@ -62,7 +72,14 @@ class Batch(Single):
         self._items = []
 
     def give_back(self) -> None:
-        """Those that have not ended are for others. Never waits."""
+        """Those that have not ended are for others. Never waits.
+
+        Raises:
+            ValueError: it is finished, or given back already.
+        """
+        if self._ended is not None:
+            raise ValueError(f"the batch is {self._ended}")
+        self._ended = _GIVEN_BACK
         stretch, self._stretch = self._stretch, range(0)
         if stretch:
             self._core.give_back_many(self._core.leases.dissolve(stretch))
@@ -85,10 +102,15 @@ class Batch(Single):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self._ended is not None:
+            return
         if error is None:
             self.finish()
         else:
             self.give_back()
+
+    def __repr__(self) -> str:
+        return f"<Batch {self._ended or f'of {len(self)} items'}>"
 
     def __del__(self) -> None:
         if getattr(self, "_stretch", ()):
@@ -105,3 +127,7 @@ class Batch(Single):
         stretch, self._stretch = self._stretch, range(0)
         if stretch:
             self._items = [Item(self._core, slot) for slot in self._core.leases.dissolve(stretch)]
+
+
+_FINISHED = "finished"
+_GIVEN_BACK = "given back"

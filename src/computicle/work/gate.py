@@ -80,6 +80,11 @@ class Gate:
         """Nothing more goes in."""
         return bool(self._bytes[CLOSED])
 
+    @property
+    def drained(self) -> bool:
+        """Nothing more goes in, and all is done."""
+        return bool(self._bytes[DRAINED])
+
     def put(self, records: bytes | memoryview, count: int, number: bytes | None = None) -> bool:
         """Number `count` records, no more than `batch`, and put them in. False: there is no room for all. Never waits.
 

@@ -56,6 +56,7 @@ class Workers:
     """
 
     def __init__(self, queue: WorkQueue, specs: Sequence[Spec], results: WorkQueue | None) -> None:
+        self._queue = queue
         self._results = results
         self._outcomes: Outcomes[Outcome] = Outcomes()
         self._listeners = 0  # who iterate, and are told if it fails
@@ -77,7 +78,12 @@ class Workers:
         yield from self._outcomes.rest()
 
     def wait(self) -> None:
-        """Wait until the queue is closed and all its items are done. Raises GaveUp, if workers died too often."""
+        """Wait until the queue is closed and all its items are done.
+
+        Raises:
+            GaveUp: workers died too often.
+            RuntimeError: they have all ended by themselves before that.
+        """
         self._fiber.join()
         if self._failure is not None:
             raise self._failure
@@ -110,6 +116,10 @@ class Workers:
     def _supervise(self, specs: Sequence[Spec]) -> None:
         try:
             supervise(specs, max_restarts=RESTARTS_MAX, within=RESTARTS_S)
+            if not self._queue.gate.drained:  # somebody has called stop() there, say
+                stats = self._queue.stats()
+                left = f"{stats.queued + stats.leased} items in it" if self._queue.closed else "the queue still open"
+                raise RuntimeError(f"the workers of a queue have all ended by themselves, with {left}")
         except Exception as error:
             if not self._listeners:
                 raise
@@ -181,10 +191,8 @@ def _work(queue: WorkQueue, results: WorkQueue | None, fn: Callable[[Any], Any])
             if results is not None:
                 results.enqueue((number, value, None))
         except Exception as error:
-            last = (
-                not item.leased or item.tries + 1 >= queue.max_tries
-            )  # else another one will meet the same, or all is well
-            if last:
+            last = not item.leased or item.tries + 1 >= queue.max_tries
+            if last:  # else another one will meet the same, or all is well
                 _tell(results, number, error)
             if item.leased and not (last and len(queue.dead) >= DEAD_MAX):
                 item.give_back()
@@ -198,4 +206,4 @@ def _tell(results: WorkQueue | None, number: int, error: Exception) -> None:
 
 
 def _died_of(item: Item | DeadItem) -> ComputicleDied:
-    return ComputicleDied("of a worker", f"died {item.tries} times while it had this item")
+    return ComputicleDied("of a worker", f"died {item.tries} time{'s' * (item.tries != 1)} while it had this item")
