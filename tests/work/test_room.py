@@ -7,6 +7,7 @@ import pytest
 from computicle import *
 from computicle.work import core
 from computicle.work.queue import WorkQueue
+from computicle.work.room import AT_ONCE, LATE
 from computicle.work.table import HINT
 from tests.conftest import World
 
@@ -171,5 +172,76 @@ def test_the_last_item_that_is_seen_late_to_be_done_is_the_end(world: World, mon
         queue.close()
         with pytest.raises(ClosedError):
             waiting.join()
+
+    world.run(main)
+
+
+def patient(queue: WorkQueue) -> Any:
+    """A producer that was woken a moment ago, and waits again. The queue is full."""
+    queue.enqueue_many(range(queue.capacity))
+    items = ["first", "second"]
+
+    def put() -> None:
+        for item in items:
+            queue.enqueue(item)
+
+    producer = spawn(put)
+    yield_()
+    queue.dequeue().finish()
+    wait_for(lambda: queue._core.table.bytes[HINT] == LATE)
+    return producer
+
+
+def test_who_was_woken_a_moment_ago_is_told_late(world: World) -> None:
+    def main() -> None:
+        queue = WorkQueue(80)
+        producer = patient(queue)
+        for _ in range(queue.capacity // 8 - 1):
+            queue.dequeue().finish()
+        assert not queue._core.room._take_wakes()
+        queue.dequeue().finish()
+        assert queue._core.room._take_wakes()
+        queue._core.room.call()
+        producer.join(timeout=1)
+
+    world.run(main)
+
+
+def test_but_before_its_maker_sleeps(world: World) -> None:
+    def main() -> None:
+        queue = WorkQueue(20)
+        producer = patient(queue)
+        queue.dequeue().finish()
+        assert not queue._core.room._take_wakes()
+        queue._core.about_to_sleep()
+        assert queue._core.room._take_wakes()
+        queue._core.room.call()
+        producer.join(timeout=1)
+
+    world.run(main)
+
+
+def test_and_not_later_than_it_is_patient(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever made the room may be busy with something else."""
+    monkeypatch.setattr(core, "may_come_from_threads", lambda: False)
+
+    def main() -> None:
+        queue = WorkQueue(80)
+        producer = patient(queue)
+        queue.dequeue().finish()
+        producer.join()
+
+    world.run(main)
+
+
+def test_where_another_one_is_not_patient_all_are_told_at_once(world: World) -> None:
+    def main() -> None:
+        queue = WorkQueue(80)
+        producer = patient(queue)
+        queue._core.table.bytes[HINT] = AT_ONCE  # by another process, which waits, too
+        queue.dequeue().finish()
+        assert queue._core.room._take_wakes()
+        queue._core.room.call()
+        producer.join(timeout=1)
 
     world.run(main)

@@ -5,8 +5,8 @@ Rules:
      one gets it, the zygote is; from then on it is rung for what is to be put back.
   2. What is given back may be given back anywhere, in a finaliser too: that never waits.
   3. Room that was made is told of at once, if anybody waits for it: whoever made it may be
-     busy with something else for as long as it likes from then on. Still a producer is not woken
-     for each single item: until it says that it waits again, nobody tells it of more.
+     busy with something else for as long as it likes from then on. Only if those who wait
+     are content with that (room.py, rule 5), it is told of after an eighth of the capacity, or before its maker sleeps.
   4. In a forked child all of this is its parent's, and nothing is touched.
 
 Not here: the words (queue.py), who waits (taker.py, room.py).
@@ -27,7 +27,7 @@ from computicle.work.leases import Leases
 from computicle.work.pipe import WorkPipe
 from computicle.work.queue_keeper import QueueKeeper
 from computicle.work.record import Span
-from computicle.work.room import Room, may_come_from_threads
+from computicle.work.room import LATE, Room, may_come_from_threads
 from computicle.work.sleepers import Sleepers
 from computicle.work.table import CLOSED, HINT, WAKES, Table
 from computicle.worlds.launcher import launcher
@@ -81,7 +81,7 @@ class Core:
         if bell is None:
             self.pipe.reserve()
         self.table.join(place)
-        self.room = Room(self.table.bytes[HINT : HINT + 1], ends.room, "room in a work queue")
+        self.room = Room(self.table.bytes[HINT : HINT + 1], ends.room, "room in a work queue", patient=True)
         self.gate = Gate(self.table, self.pipe, place, self.room.call)
         self.gate.shared = bell is not None
         self.leases = Leases(self.table, self.pipe, place, self.room.announce)
@@ -92,6 +92,8 @@ class Core:
         self._wakes = (self.table.row_at(place) + WAKES) // 8
         self._keeping = threading.Lock()
         self._keeper = QueueKeeper(self.table, self.pipe, self.room, partial(_free, heap)) if bell is None else None
+        self._together = max(1, self.table.capacity // 8)
+        self._untold = 0  # finished items, while somebody waits who is content to be told late
         self._due = False  # for the keeper, while it is at something
         self._remains = _Remains(self)
         finalize(self, self._remains.clear).atexit = False
@@ -114,13 +116,26 @@ class Core:
         """The items in a stretch of slots are done, and their memory is nobody's."""
         self.leases.empty_stretch(stretch)
         if self.news[0]:
-            self.tell_news()
+            self.tell_news(len(stretch))
 
-    def tell_news(self) -> None:
-        """Somebody waits for room, or the queue is closed; and something is done."""
-        self.room.announce()
+    def tell_news(self, finished: int = 1) -> None:
+        """Somebody waits for room, or the queue is closed; and so many items are done."""
+        if self._bytes[HINT] == LATE:
+            self._untold += finished
+            if self._untold >= self._together:
+                self._untold = 0
+                self.room.announce()
+        else:
+            self.room.announce()
         if self._bytes[CLOSED]:
             self.gate.settle()
+
+    def about_to_sleep(self) -> None:
+        """Nothing is there to be taken."""
+        if self._untold:
+            self._untold = 0
+            self.room.announce()
+        self.gate.settle()
 
     def check_usable(self) -> None:
         """Raise RuntimeError in a forked child."""

@@ -9,7 +9,7 @@ Rules:
   3. Who is about to sleep says so, then looks once more. Who was woken, and finds more than it
      takes, wakes the next one that sleeps. So does one that was woken and does not wait
      any more: what is there is never left to somebody who will not come.
-  4. Who is about to sleep looks whether all is done.
+  4. Who is about to sleep has told of the room it has made, and looks whether all is done.
 
 Not here: where items are taken to (leases.py).
 """
@@ -110,7 +110,7 @@ class Taker:
 
     def _wait(self, me: Fiber, take: Callable[[], T], timeout: float | None) -> T:
         """Until something can be taken, or there will be nothing."""
-        self._core.gate.settle()
+        self._core.about_to_sleep()
         self._about_to_sleep(True)
         try:
             taken = take()
@@ -189,7 +189,7 @@ class Taker:
             self._reader = None
 
     def _sleep_for_line(self, me: Fiber) -> int:
-        self._core.gate.settle()
+        self._core.about_to_sleep()
         self._about_to_sleep(True)
         try:
             slot = self._leases.take()
