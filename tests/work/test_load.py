@@ -1,7 +1,6 @@
 """What is put in together: anything, in any mixture, arrives as it was and in order."""
 
 import fractions
-import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +11,6 @@ from hypothesis import strategies as st
 from computicle import *
 from computicle.work.queue import WorkQueue
 from computicle.work.record import LARGE_COUNT_MAX
-from computicle.worlds.plain import NotPlain, PlainPickler
 from tests.conftest import World
 
 LONG = 70_000  # a pickler writes what is longer than 64 KiB in parts
@@ -115,14 +113,3 @@ def test_where_there_is_no_room_for_those_before_it_is_told_what_came_first(worl
         assert queue.heap.stats().blocks == 0
 
     world.run(main)
-
-
-def test_a_pickler_that_was_stopped_begins_anew() -> None:
-    parts: list[bytes] = []
-    pickler = PlainPickler(parts.append)
-    with pytest.raises(NotPlain):
-        pickler.dump(("before", [NO_DATA]))
-    pickler.clear_memo()
-    parts.clear()
-    pickler.dump("before")
-    assert pickle.loads(b"".join(parts)) == "before"

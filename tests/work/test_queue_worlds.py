@@ -183,9 +183,9 @@ def forward(queue: WorkQueue, second: WorkQueue, written: bool) -> None:
     item = queue.dequeue()
     put = second.gate.put
 
-    def put_and_die(records: bytes | memoryview, count: int, number: bytes | None = None) -> bool:
+    def put_and_die(records: bytes | memoryview, count: int) -> bool:
         if written:
-            put(records, count, number)
+            put(records, count)
         os.kill(os.getpid(), signal.SIGKILL)
         return True
 

@@ -14,9 +14,10 @@ import pytest
 from computicle import *
 from computicle.engine.pipes import PipeEnd
 from computicle.scheduler.carrier import here
-from computicle.worlds.codec import pack, pickle_plain
+from computicle.worlds.codec import pack
 from computicle.worlds.mail import MESSAGE, Mail, MailEnds, mail_pair
 from computicle.worlds.mailbox import Mailbox
+from computicle.worlds.plain import pickle_plain
 from tests.descriptors import open_descriptors, settled_descriptors
 
 BIG = b"\xff" * 300_000

@@ -1,7 +1,7 @@
 """Batch: several items, taken together, and finished together.
 
 Rules:
-  1. As long as all are small pickles, and nobody asks for one of them, they are no Items: they lie in
+  1. As long as all are small pickles that nobody has had before, and nobody asks for one of them, they are no Items: they lie in
      one stretch of slots, are rebuilt in one go, and finished by one store of many bytes.
   2. Else each is an Item.
 
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from computicle.scheduler.single import Single
 from computicle.work.item import Item
-from computicle.work.record import FLAGS_AT, INLINE, KIND_AT
 
 if TYPE_CHECKING:
     from computicle.work.core import Core
@@ -39,8 +38,6 @@ class Batch(Single):
         self._items: list[Item] | None = None  # instead, in order
         if isinstance(slots, range):
             self._stretch = slots
-            if not self._is_plain():
-                self._split()
         else:
             self._items = [Item(core, slot) for slot in slots]
 
@@ -113,14 +110,8 @@ class Batch(Single):
         return f"<Batch {self._ended or f'of {len(self)} items'}>"
 
     def __del__(self) -> None:
-        if getattr(self, "_stretch", ()):
+        if getattr(self, "_ended", _FINISHED) is None:  # in order: a list would drop its items from its end
             self.give_back()
-
-    def _is_plain(self) -> bool:
-        leases = self._core.leases
-        begin, end, size = self._stretch.start * leases.size, self._stretch.stop * leases.size, leases.size
-        kinds = bytes(leases.slots[begin + KIND_AT : end : size])
-        return max(kinds) == INLINE and not any(bytes(leases.slots[begin + FLAGS_AT : end : size]))
 
     def _split(self) -> None:
         """Each for itself."""

@@ -25,7 +25,7 @@ from os import write
 from computicle.engine.op import ClosedError
 from computicle.work.pipe import PAGE, WorkPipe
 from computicle.work.record import DRAINED as DRAINED_NOTE
-from computicle.work.record import KIND_AT, NUMBER_AT, NUMBERS, note
+from computicle.work.record import KIND_AT, NUMBER_AT, NUMBERS, PACK_PLAIN, PLAIN_WORD, inline, note
 from computicle.work.table import (
     CLOSED,
     DRAINED,
@@ -66,8 +66,7 @@ class Gate:
         self._intent = (table.row_at(place) + INTENT) // 4
         self._put = (table.row_at(place) + PUT) // 8
         self._mine = place * NUMBERS  # which part of a number says whose it is
-        # Of the next item, as it is written: whoever puts one in has it in the record already, mostly.
-        self.number = (table.longs[self._put] % NUMBERS + self._mine).to_bytes(4, "little")
+        self._pack = PACK_PLAIN[table.record_size]
         self._nudges = (table.row_at(place) + NUDGES) // 8
         self._lock = threading.Lock()  # between threads: an intent is the process's
         self.shared = False  # other processes may have the queue
@@ -85,12 +84,35 @@ class Gate:
         """Nothing more goes in, and all is done."""
         return bool(self._bytes[DRAINED])
 
-    def put(self, records: bytes | memoryview, count: int, number: bytes | None = None) -> bool:
+    def put_small(self, pickled: bytes) -> bool:
+        """As `put`, the record of a plain pickle that fits in."""
+        # Where nobody else puts something in, and there is room, as `put`, but shorter: 0.3 us of 2 (bench/queueing.py).
+        if self._room > 0 and not self._bytes[SEVERAL]:
+            try:
+                with self._lock:
+                    self._ints[self._intent] = 1
+                    try:
+                        if self.shared:  # `_let_others_see`, written out
+                            self._fence.acquire(False)
+                            self._fence.release()
+                        if self._room > 0 and not self._bytes[SEVERAL] and not self._bytes[CLOSED]:
+                            longs = self._longs
+                            longs[self._put] = (put := longs[self._put]) + 1
+                            write(self._pipe.number, self._pack(PLAIN_WORD, self._mine + put % NUMBERS, pickled))
+                            self._room -= 1
+                            return True
+                    finally:
+                        self._ints[self._intent] = 0
+            finally:
+                if self._bytes[CLOSED]:
+                    self.settle()
+        return self.put(inline(pickled, self._table.record_size), 1)
+
+    def put(self, records: bytes | memoryview, count: int) -> bool:
         """Number `count` records, no more than `batch`, and put them in. False: there is no room for all. Never waits.
 
         Args:
             records: memory of them is written to.
-            number: which `number` of this gate's is in the record already.
 
         Raises:
             ClosedError: the queue is closed.
@@ -113,10 +135,7 @@ class Gate:
                         put = longs[self._put]
                         # Before they are in: whoever is at this place next must not give a number again.
                         longs[self._put] = put + count
-                        if number is not self.number:
-                            records = self._numbered(records, put % NUMBERS, count)
-                        write(self._pipe.number, records)
-                        self.number = ((put + count) % NUMBERS + self._mine).to_bytes(4, "little")
+                        write(self._pipe.number, self._numbered(records, put % NUMBERS, count))
                         self._room -= count
                         self._refused = False
                         return True

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 from computicle.work.pipe import WorkPipe
-from computicle.work.record import BACK, DRAINED, EMPTY, HEAD_SIZE, KIND_AT, NUDGE
+from computicle.work.record import BACK, DRAINED, EMPTY, HEAD_SIZE, KIND_AT, NUDGE, PLAIN_HEAD
 from computicle.work.table import RETURNED, TAKEN, USED, Table
 
 __all__ = ["NOTHING", "OVER", "Leases"]
@@ -54,6 +54,8 @@ class Leases:
         self._lock = threading.Lock()  # while many slots are in hand, or are looked for
         begin = table.slots_at(place)
         self.slots = table.bytes[begin : begin + (table.row_size - (begin - row)) // self.size * self.size]
+        self._words = self.slots.cast("I")
+        self._words_each = self.size // 4
         self._end = len(self.slots) // self.size
         self._stretches_end = self._end - RESERVE
         self.views: list[memoryview] = []  # of the slots that were ever used
@@ -91,7 +93,7 @@ class Leases:
     def take_many(self, count: int) -> Sequence[int] | int:
         """As many as are there of so many, at least one; NOTHING or OVER, if there is none. Never waits.
 
-        A range is a stretch of slots, to be emptied together, or dissolved.
+        A range is a stretch of slots with plain pickles in them, to be emptied together, or dissolved.
         """
         with self._lock:
             slots = self._take_stretch(count)
@@ -141,17 +143,18 @@ class Leases:
                 return None
             start = whole.start
             got = (self._readinto(self.slots[start * self.size : (start + count) * self.size]) or 0) // self.size
-            kinds = bytes(self.slots[start * self.size + KIND_AT : (start + got) * self.size : self.size])
-            if not kinds:
+            if not got:
                 self._free_stretch(start, len(whole))
                 return NOTHING
             stretch = whole[:got]
             if got < len(whole):
                 self._tails[start] = whole[got:]
-            if min(kinds) > DRAINED:
+            heads = bytes(self._words[start * self._words_each : (start + got) * self._words_each : self._words_each])
+            if heads == PLAIN_HEAD * got:
                 self._table.longs[self._taken] += got
                 return stretch
             slots = self.dissolve(stretch)
+            kinds = heads[KIND_AT::4]
             for slot, kind in zip(slots, kinds, strict=True):
                 if kind == DRAINED:
                     self._pipe.write(bytes(self.views[slot]))
@@ -159,8 +162,8 @@ class Leases:
                     self.empty(slot)
                     self._announce()
             items = [slot for slot, kind in zip(slots, kinds, strict=True) if kind > DRAINED]
+            self._table.longs[self._taken] += len(items)
             if items or DRAINED in kinds:
-                self._table.longs[self._taken] += len(items)
                 return items or OVER
 
     def _take_singly(self, count: int) -> Sequence[int] | int:

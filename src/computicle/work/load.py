@@ -21,9 +21,8 @@ from typing import TYPE_CHECKING, Any
 from computicle.scheduler.fiber import Fiber
 from computicle.work.block import Block
 from computicle.work.pipe import PAGE
-from computicle.work.record import HEAD_SIZE, LARGE, PLAIN_HEAD, SMALL, Span
-from computicle.worlds.codec import pickle_plain
-from computicle.worlds.plain import NotPlain, PlainPickler
+from computicle.work.record import HEAD_SIZE, LARGE, PLAIN_WORD, SMALL, Span
+from computicle.worlds.plain import NotPlain, pickle_plain, spare_dumper
 
 if TYPE_CHECKING:
     from computicle.work.queue import WorkQueue
@@ -39,7 +38,8 @@ class Load:
         self._me = me
         self._timeout = timeout
         self._put = 0  # items that are in
-        self._bodies: list[bytes] = []  # of the records of those that are not: what is behind the heads
+        self._dumper = spare_dumper()
+        self._bodies = self._dumper.parts  # of the records of those that are not: what is behind the heads
         self._heads: dict[int, int] = {}  # of those whose head is another one than a small pickle's
         self._spans: dict[int, Span] = {}  # where such lie in the heap
         self._format = _FORMATS[queue.record_size]
@@ -50,28 +50,27 @@ class Load:
         """Put them in. Waits for room, and for memory. Raises as `enqueue`, with a note how many are in."""
         queue, bodies = self._queue, self._bodies
         inline_max, most = queue.inline_max, min(queue.gate.batch, queue.capacity)
-        pickler = PlainPickler(bodies.append)
-        dump, clear_memo = pickler.dump, pickler.clear_memo
+        dump, clear_memo = self._dumper.dump, self._dumper.clear_memo
         count = 0  # of those that are not in
         try:
             for item in items:
                 try:
                     dump(item)
                     clear_memo()
-                    count += 1
-                    fits = len(bodies[-1]) <= inline_max and len(bodies) == count
+                    if len(bodies[-1]) <= inline_max and len(bodies) == count + 1 < most:
+                        count += 1
+                        continue
                 except (NotPlain, RecursionError):
-                    clear_memo()
                     del bodies[count:]  # what had been pickled of it
-                    count += 1
-                    fits = False
-                if not fits:
-                    self._add_other(item, count - 1)
-                    count = len(bodies)
+                if len(bodies) != count + 1 or len(bodies[-1]) > inline_max:
+                    self._dumper.begin_anew()
+                    self._add_other(item, count)
+                count = len(bodies)
                 if count == most:
                     self._flush()
                     count = 0
             self._flush()
+            self._dumper.spare()
         except BaseException as error:
             del bodies[count:]  # parts of what was being pickled
             try:
@@ -144,7 +143,7 @@ class _Format:
         self.struct = Struct(f"{HEAD_SIZE}x{size - HEAD_SIZE}s" * count)
         self.none = [b""] * count
         self.words = size // 4
-        self.heads = memoryview(array("I", [int.from_bytes(PLAIN_HEAD, "little")] * count))
+        self.heads = memoryview(array("I", [PLAIN_WORD] * count))
 
 
 _FORMATS = {size: _Format(size) for size in (SMALL, LARGE)}

@@ -15,7 +15,6 @@ memory (heap.py).
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from pickle import dumps
 from typing import Any
 from weakref import WeakKeyDictionary, finalize
 
@@ -52,10 +51,11 @@ from computicle.work.record import (
 from computicle.work.stats import QueueStats, stats_of
 from computicle.work.table import make_table_memory
 from computicle.work.taker import Taker, over
-from computicle.worlds.codec import PLAIN, Pieces, pack_pieces, pickle_plain, take_descriptors
+from computicle.worlds.codec import Pieces, pack_pieces, take_descriptors
 from computicle.worlds.known import Known
 from computicle.worlds.launcher import launcher
 from computicle.worlds.parcel import carry_descriptors, check_carried
+from computicle.worlds.plain import pickle_plain
 
 __all__ = ["WorkQueue"]
 
@@ -134,13 +134,10 @@ class WorkQueue:
             timeout = checked_timeout("enqueue", timeout)
         me = entering()
         me.credit -= 1
-        data = dumps(item, 5) if type(item) in PLAIN else pickle_plain(item)
+        data = pickle_plain(item)
         if data is not None and len(data) <= self.inline_max:
-            gate = self.gate
-            number = gate.number
-            record = inline(data, self.record_size, number)
-            if not gate.put(record, 1, number):
-                self.put_when_room(me, record, 1, timeout)
+            if not self.gate.put_small(data):
+                self.put_when_room(me, inline(data, self.record_size), 1, timeout)
             return
         if isinstance(item, Block):
             self.enqueue_block(me, item, timeout)

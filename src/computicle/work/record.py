@@ -38,9 +38,11 @@ __all__ = [
     "NUDGE",
     "NUMBERS",
     "NUMBER_AT",
+    "PACK_PLAIN",
     "PARTS",
     "PICKLE",
     "PLAIN_HEAD",
+    "PLAIN_WORD",
     "RAW",
     "REVIVED",
     "SMALL",
@@ -106,13 +108,19 @@ def record_size(capacity: int) -> int:
 
 
 _INLINE_HEADS = [bytes((HELD, INLINE, 0, flag)) for flag in (0, BY_VALUE)]
-PLAIN_HEAD = _INLINE_HEADS[False]  # before the number
 _UNNUMBERED = bytes(4)
 
+# What the record of a plain pickle begins with that fits in, and nobody has had before.
+PLAIN_HEAD = _INLINE_HEADS[False]
+PLAIN_WORD = int.from_bytes(PLAIN_HEAD, "little")
 
-def inline(pickled: bytes, size: int, number: bytes = _UNNUMBERED, *, by_value: bool = False) -> bytes:
+# Packs such a record, by its size, given PLAIN_WORD, the number and the pickle.
+PACK_PLAIN = {size: Struct(f"<II{size - HEAD_SIZE}s").pack for size in (SMALL, LARGE)}
+
+
+def inline(pickled: bytes, size: int, *, by_value: bool = False) -> bytes:
     """The record of a pickle that fits in: of `size` less HEAD_SIZE bytes at most."""
-    return (_INLINE_HEADS[by_value] + number + pickled).ljust(size, b"\0")
+    return (_INLINE_HEADS[by_value] + _UNNUMBERED + pickled).ljust(size, b"\0")
 
 
 def in_heap(kind: int, span: Span, size: int, *, by_value: bool = False) -> bytes:

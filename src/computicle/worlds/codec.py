@@ -27,7 +27,6 @@ import struct
 import sys
 import threading
 from collections.abc import Sequence
-from pickle import dumps
 from typing import Any, NamedTuple
 
 from computicle.engine.packets import DESCRIPTORS_MAX, PACKET_MAX
@@ -35,16 +34,15 @@ from computicle.scheduler.carrier import Carrier, here
 from computicle.worlds.culprit import culprit_of
 from computicle.worlds.functions import load_by_value
 from computicle.worlds.parcel import Outgoing, Parcel, packing
+from computicle.worlds.plain import pickle_plain
 
 __all__ = [
     "ALIGNMENT",
     "ENDS",
-    "PLAIN",
     "Pieces",
     "pack",
     "pack_pieces",
     "pack_plain",
-    "pickle_plain",
     "take_descriptors",
     "unpack",
     "unpack_pieces",
@@ -58,8 +56,6 @@ INLINE_MAX = PACKET_MAX - 4096  # bytes of a body in the packet itself, with roo
 HEAVY_MIN = 1 << 20  # bytes: from here on a message is made to take up the room of a full packet
 ENDS = 4  # descriptors of a handle
 ALIGNMENT = 64  # bytes: buffers begin at multiples, as numpy and vector instructions like it
-
-PLAIN = frozenset((int, str, float, bool, type(None)))  # neither by value nor with anything beside them
 
 _HEADS = [bytes((flags,)) for flags in range(8)]  # made once: most bodies have one of these before them
 
@@ -87,17 +83,6 @@ class Pieces(NamedTuple):
 
 
 # Packing.
-
-
-def pickle_plain(value: Any) -> bytes | None:
-    """Its pickle, if it is such that a mere pickle will do; None says that it may not be."""
-    kind = type(value)
-    if kind is tuple:  # of one level: looking into more may take longer than packing
-        if not PLAIN.issuperset(map(type, value)):
-            return None
-    elif kind not in PLAIN:
-        return None
-    return dumps(value, 5)
 
 
 def pack(value: Any, *, for_one: bool = True) -> Parcel:

@@ -28,7 +28,7 @@ from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.flows import outermost, running
 from computicle.scheduler.kernel import Kernel
 from computicle.scheduler.outside import FromOutside
-from computicle.worlds.codec import ENDS, pack, pack_plain, pickle_plain, take_descriptors
+from computicle.worlds.codec import ENDS, pack, pack_plain, take_descriptors
 from computicle.worlds.errors import ComputicleDied, bring_error, carried_error
 from computicle.worlds.home import HEAD
 from computicle.worlds.keeper import Keeper, keep_watch
@@ -38,6 +38,7 @@ from computicle.worlds.mail import MESSAGE, MESSAGES, PLAIN_MAX, Mail, MailEnds,
 from computicle.worlds.obituary import End
 from computicle.worlds.orders import killing, quitting
 from computicle.worlds.parcel import carry_descriptors
+from computicle.worlds.plain import pickle_plain
 from computicle.worlds.requests import QUIT
 
 __all__ = ["Contact"]
