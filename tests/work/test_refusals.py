@@ -2,11 +2,14 @@
 
 from typing import Any
 
+import pytest
+
 from computicle import *
 from computicle.work.gate import Gate
 from computicle.work.record import inline
 from computicle.work.table import SEVERAL, SOURCES
 from tests.conftest import World
+from tests.work.meanwhile import Meanwhile
 from tests.worlds.conftest import _nothing_is_left  # noqa: F401
 
 LATE_S = 20.0  # bounds a hang
@@ -54,6 +57,48 @@ def test_who_finds_it_full_wakes_nobody(world: World) -> None:
         for _ in range(2):
             queue.dequeue().finish()
         assert other.put(record, 1)
+
+    world.run(main)
+
+
+@pytest.mark.parametrize("at", ["_lock", "_fence"])
+def test_where_somebody_else_begins_to_put_something_in_the_room_seen_before_is_not_ones_own(
+    world: World, at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def main() -> None:
+        queue = WorkQueue(3)
+        core = queue._core
+        core.table.join(2)
+        other = Gate(core.table, core.pipe, 2, core.room.call)
+        record = inline(b"N.", core.table.record_size)
+
+        def fill() -> None:
+            while other.put(record, 1):
+                """As many as there is room for."""
+
+        queue.enqueue("first")
+        core.gate.shared = True
+        with monkeypatch.context() as patch:
+            patch.setattr(core.gate, at, Meanwhile(fill, taken=True))
+            with pytest.raises(TimeoutError):
+                for _ in range(2):
+                    queue.enqueue("more", timeout=0)
+            assert len(queue) == 3
+
+    world.run(main)
+
+
+def test_who_says_that_several_put_something_in_has_said_so_before_it_looks(world: World) -> None:
+    def main() -> None:
+        queue = WorkQueue(3)
+        core = queue._core
+        core.table.join(2)
+        other = Gate(core.table, core.pipe, 2, core.room.call)
+        said: list[int] = []
+        queue.enqueue("first")
+        other._fence = Meanwhile(lambda: said.append(core.table.bytes[SEVERAL]))  # type: ignore[assignment]
+        assert other.put(inline(b"N.", core.table.record_size), 1)
+        assert said[-1]
 
     world.run(main)
 

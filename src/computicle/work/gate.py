@@ -224,6 +224,7 @@ class Gate:
             self._let_others_see()
             if self._table.other_sources(self._place):
                 self._bytes[SEVERAL] = 1
+                self._let_others_see()
         room = self._count_room(self._pipe.length, intents=intents)
         if room < wanted and self._bytes[NUDGED]:
             room = self._count_room(self._pipe.items, intents=intents)  # some of what is in the pipe may be no items
