@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from computicle import *
-from computicle.work import gate
+from computicle.work import gate as gate_module
 from computicle.work.gate import Gate
 from computicle.work.queue_keeper import QueueKeeper
 from computicle.work.record import inline
@@ -111,7 +111,7 @@ def test_the_last_one_may_be_done_before_whoever_put_it_in_has_noted_that(
                 assert item.value == "last"
                 queue.close()
 
-        monkeypatch.setattr(gate, "write", write_and_see_it_done)
+        monkeypatch.setattr(gate_module, "write", write_and_see_it_done)
         queue.enqueue("last")
         assert queue._core.table.bytes[DRAINED]
 
@@ -149,7 +149,9 @@ def put_and_done(queue: WorkQueue, count: int) -> None:
 
 
 @pytest.mark.parametrize("word", ["put", "put_small", "revive"])
-def test_who_puts_something_in_sees_that_it_was_closed_by_one_that_did_not_see_that(world: World, word: str) -> None:
+def test_who_puts_something_in_sees_that_it_was_closed_by_one_that_did_not_see_that(
+    world: World, word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What one has stored, others can see before it loads what they have."""
 
     def main() -> None:
@@ -164,6 +166,7 @@ def test_who_puts_something_in_sees_that_it_was_closed_by_one_that_did_not_see_t
             table.bytes[CLOSED] = 1
 
         gate._fence = Meanwhile(close)  # type: ignore[assignment]
+        monkeypatch.setattr(gate_module, "let_others_see", close)
         with pytest.raises(ClosedError):
             if word == "put":
                 gate.put(inline(b"N.", table.record_size), 1)
@@ -177,7 +180,7 @@ def test_who_puts_something_in_sees_that_it_was_closed_by_one_that_did_not_see_t
     world.run(main)
 
 
-def test_who_closes_it_sees_who_is_about_to_put_something_in(world: World) -> None:
+def test_who_closes_it_sees_who_is_about_to_put_something_in(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def main() -> None:
         queue = WorkQueue(10)
         table, gate = queue._core.table, queue.gate
@@ -186,7 +189,7 @@ def test_who_closes_it_sees_who_is_about_to_put_something_in(world: World) -> No
             assert table.bytes[CLOSED]
             table.ints[gate._intent] = 1
 
-        gate._fence = Meanwhile(begin)  # type: ignore[assignment]
+        monkeypatch.setattr(gate_module, "let_others_see", begin)
         gate.close()
         assert not table.bytes[DRAINED]
 
@@ -212,7 +215,7 @@ def test_who_was_about_to_put_something_in_looks_once_others_can_see_that_it_is_
     world.run(main)
 
 
-def test_two_that_begin_to_put_something_in_see_each_other(world: World) -> None:
+def test_two_that_begin_to_put_something_in_see_each_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def main() -> None:
         queue = WorkQueue(10)
         table, gate = queue._core.table, queue.gate
@@ -221,7 +224,7 @@ def test_two_that_begin_to_put_something_in_see_each_other(world: World) -> None
             assert table.bytes[SOURCES + gate._place]
             table.bytes[SOURCES + 2] = 1
 
-        gate._fence = Meanwhile(begin)  # type: ignore[assignment]
+        monkeypatch.setattr(gate_module, "let_others_see", begin)
         queue.enqueue("first")
         assert table.bytes[SEVERAL]
 

@@ -1,10 +1,12 @@
 """Producers that keep each other out for a moment, and both have to wait: one of them is told."""
 
+import os
 from typing import Any
 
 import pytest
 
 from computicle import *
+from computicle.work import gate
 from computicle.work.gate import Gate
 from computicle.work.record import inline
 from computicle.work.table import SEVERAL, SOURCES
@@ -88,7 +90,9 @@ def test_where_somebody_else_begins_to_put_something_in_the_room_seen_before_is_
     world.run(main)
 
 
-def test_who_says_that_several_put_something_in_has_said_so_before_it_looks(world: World) -> None:
+def test_who_says_that_several_put_something_in_has_said_so_before_it_looks(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def main() -> None:
         queue = WorkQueue(3)
         core = queue._core
@@ -96,11 +100,48 @@ def test_who_says_that_several_put_something_in_has_said_so_before_it_looks(worl
         other = Gate(core.table, core.pipe, 2, core.room.call)
         said: list[int] = []
         queue.enqueue("first")
-        other._fence = Meanwhile(lambda: said.append(core.table.bytes[SEVERAL]))  # type: ignore[assignment]
+        monkeypatch.setattr(gate, "let_others_see", lambda: said.append(core.table.bytes[SEVERAL]))
         assert other.put(inline(b"N.", core.table.record_size), 1)
         assert said[-1]
 
     world.run(main)
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_an_interrupt_right_after_an_item_is_in_makes_no_room_for_one_more(
+    world: World, monkeypatch: pytest.MonkeyPatch, many: bool
+) -> None:
+    def main() -> None:
+        queue = WorkQueue(3)
+
+        def put(item: int) -> None:
+            if many:
+                queue.enqueue_many([item], timeout=0)
+            else:
+                queue.enqueue(item, timeout=0)
+
+        def write_and_interrupt(number: int, records: Any) -> None:
+            os.write(number, records)
+            raise KeyboardInterrupt
+
+        put(0)
+        with monkeypatch.context() as patch:
+            patch.setattr(gate, "write", write_and_interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                put(1)
+        put(2)
+        with pytest.raises(TimeoutError):
+            put(3)
+        assert len(queue) == 3
+
+    world.run(main)
+
+
+def test_who_looks_while_another_thread_is_in_the_middle_of_putting_something_in_leaves_its_lock_alone() -> None:
+    queue = WorkQueue(3)
+    with queue.gate._fence:
+        queue.close()
+        assert queue.gate._fence.locked()
 
 
 def put_pairs(queue: WorkQueue, count: int) -> None:

@@ -6,9 +6,10 @@ import pytest
 
 from computicle import *
 from computicle.work import core
+from computicle.work import room as room_module
 from computicle.work.queue import WorkQueue
 from computicle.work.room import AT_ONCE, LATE
-from computicle.work.table import HINT
+from computicle.work.table import HINT, SEVERAL
 from tests.conftest import World
 
 
@@ -234,7 +235,7 @@ def test_and_not_later_than_it_is_patient(world: World, monkeypatch: pytest.Monk
     world.run(main)
 
 
-def test_where_another_one_is_not_patient_all_are_told_at_once(world: World) -> None:
+def test_as_soon_as_another_one_waits_all_are_told_at_once(world: World) -> None:
     def main() -> None:
         queue = WorkQueue(80)
         producer = patient(queue)
@@ -243,5 +244,97 @@ def test_where_another_one_is_not_patient_all_are_told_at_once(world: World) -> 
         assert queue._core.room._take_wakes()
         queue._core.room.call()
         producer.join(timeout=1)
+
+    world.run(main)
+
+
+def keep_putting(queue: WorkQueue) -> Any:
+    """A producer in front of a full queue, which waits for the first time."""
+    queue.enqueue_many(range(queue.capacity))
+
+    def put() -> None:
+        for item in range(3):
+            queue.enqueue(item)
+
+    producer = spawn(put)
+    yield_()
+    return producer
+
+
+def hint_again(queue: WorkQueue) -> int:
+    """Make some room; what the producer says as it waits for more."""
+    queue.dequeue().finish()
+    wait_for(lambda: queue._core.table.bytes[HINT])
+    return queue._core.table.bytes[HINT]
+
+
+def test_where_others_put_something_in_nobody_is_told_late(world: World) -> None:
+    """One of them may wait since long, and the hint is everybody's."""
+
+    def main() -> None:
+        queue = WorkQueue(80)
+        producer = keep_putting(queue)
+        queue._core.table.bytes[SEVERAL] = 1
+        assert [hint_again(queue) for _ in range(2)] == [AT_ONCE, AT_ONCE]
+        queue.dequeue().finish()
+        producer.join(timeout=1)
+
+    world.run(main)
+
+
+@pytest.mark.parametrize("where", ["process", "thread"])
+def test_nor_where_another_one_comes_in_the_same_moment(
+    world: World, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    def main() -> None:
+        queue = WorkQueue(80)
+        room = queue._core.room
+        producer = keep_putting(queue)
+        answers = iter([True, where == "thread"])
+
+        def is_one_alone() -> bool:
+            answer = next(answers)
+            if where == "thread":
+                others: Any = {None: None}
+                monkeypatch.setattr(room, "_turns", {**room._turns, **others})
+            return answer
+
+        with monkeypatch.context() as patch:
+            patch.setattr(room, "_is_one_alone", is_one_alone)
+            turns = room._turns
+            assert hint_again(queue) == AT_ONCE
+            assert next(answers, None) is (True if where == "thread" else None)
+            room._turns = turns
+        for _ in range(2):
+            queue.dequeue().finish()
+        producer.join(timeout=1)
+
+    world.run(main)
+
+
+def test_who_stands_in_line_for_an_item_has_told_of_the_room_it_has_made(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room_module, "LATE_S", 1000.0)
+
+    def main() -> None:
+        queue = WorkQueue(80)
+        producer = patient(queue)
+        items = [queue.dequeue() for _ in range(80)]
+        first = spawn(queue.dequeue)
+        yield_()
+        items[0].finish()
+        assert queue._core._untold == 1
+        second = spawn(queue.dequeue)
+        yield_()
+        assert queue._core._untold == 0
+        producer.join(timeout=1)
+        queue.close()
+        for item in items[1:]:
+            item.finish()
+        with first.join():
+            """The one that there was room for."""
+        with pytest.raises(ClosedError):
+            second.join()
 
     world.run(main)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from computicle.worlds import plain
 from computicle.worlds.plain import NotPlain, pickle_plain, spare_dumper
 
 NO_DATA = fractions.Fraction(1, 3)
@@ -135,6 +136,25 @@ def test_threads_do_not_mix_their_pickles() -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_what_could_change_until_the_parts_are_put_together_is_pickled_in_one_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    changing = bytearray(200_000)
+
+    def changed_meanwhile(value: Any, protocol: int) -> bytes:
+        del changing[1000:]
+        return pickle.dumps(value, protocol)
+
+    monkeypatch.setattr(plain, "dumps", changed_meanwhile)
+    assert pickle.loads(pickle_plain([changing]) or b"") == [bytearray(1000)]
+
+
+def test_no_more_picklers_are_kept_than_are_in_use_mostly() -> None:
+    for dumper in [spare_dumper() for _ in range(3 * plain.SPARE_MAX)]:
+        dumper.spare()
+    assert len(plain._spare) == plain.SPARE_MAX
 
 
 def test_a_pickler_that_was_stopped_begins_anew() -> None:

@@ -5,8 +5,9 @@ Rules:
      one gets it, the zygote is; from then on it is rung for what is to be put back.
   2. What is given back may be given back anywhere, in a finaliser too: that never waits.
   3. Room that was made is told of at once, if anybody waits for it: whoever made it may be
-     busy with something else for as long as it likes from then on. Only if those who wait
-     are content with that (room.py, rule 5), it is told of after an eighth of the capacity, or before its maker sleeps.
+     busy with something else for as long as it likes from then on. Only if the one who waits
+     is content with that (room.py, rule 5), each process tells of it after it has made room for an eighth of the
+     capacity, or before it sleeps.
   4. In a forked child all of this is its parent's, and nothing is touched.
 
 Not here: the words (queue.py), who waits (taker.py, room.py).
@@ -22,6 +23,7 @@ from weakref import WeakSet, finalize
 
 from computicle.engine.pipes import PipeEnd
 from computicle.scheduler.fiber import Fiber
+from computicle.work.fence import let_others_see
 from computicle.work.gate import Gate
 from computicle.work.leases import Leases
 from computicle.work.pipe import WorkPipe
@@ -29,7 +31,7 @@ from computicle.work.queue_keeper import QueueKeeper
 from computicle.work.record import Span
 from computicle.work.room import LATE, Room, may_come_from_threads
 from computicle.work.sleepers import Sleepers
-from computicle.work.table import CLOSED, HINT, WAKES, Table
+from computicle.work.table import CLOSED, HINT, SEVERAL, WAKES, Table
 from computicle.worlds.launcher import launcher
 from computicle.worlds.places import NOWHERE
 from computicle.worlds.wards import keeping
@@ -81,7 +83,12 @@ class Core:
         if bell is None:
             self.pipe.reserve()
         self.table.join(place)
-        self.room = Room(self.table.bytes[HINT : HINT + 1], ends.room, "room in a work queue", patient=True)
+        self.room = Room(
+            self.table.bytes[HINT : HINT + 1],
+            ends.room,
+            "room in a work queue",
+            is_one_alone=partial(_is_sole_source, self.table),
+        )
         self.gate = Gate(self.table, self.pipe, place, self.room.call)
         self.gate.shared = bell is not None
         self.leases = Leases(self.table, self.pipe, place, self.room.announce)
@@ -93,7 +100,9 @@ class Core:
         self._keeping = threading.Lock()
         self._keeper = QueueKeeper(self.table, self.pipe, self.room, partial(_free, heap)) if bell is None else None
         self._together = max(1, self.table.capacity // 8)
-        self._untold = 0  # finished items, while somebody waits who is content to be told late
+        self._untold = (
+            0  # finished items, while the one who waits is content to be told late; roughly, of several threads
+        )
         self._due = False  # for the keeper, while it is at something
         self._remains = _Remains(self)
         finalize(self, self._remains.clear).atexit = False
@@ -227,6 +236,12 @@ class _Remains:
         if not self.others:
             for span in (*self._pipe.spans(), *self._table.spans_held()):
                 _free(self._heap, span)
+
+
+def _is_sole_source(table: Table) -> bool:
+    """No other process puts something in."""
+    let_others_see()  # what was said before
+    return not table.bytes[SEVERAL]
 
 
 def _free(heap: "Heap", span: Span) -> None:

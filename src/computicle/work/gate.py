@@ -7,8 +7,7 @@ Rules:
   2. A process says how many it is about to put in, then looks, then writes. So two that
      do so at once see each other, and what has been closed is closed. They may both be refused: so
      who was, and leaves room, wakes one who waits; and looks first, the next time, so that
-     no two go on refusing each other. A processor may load before others can see what it has stored: so
-     once others may be there, a lock is taken and released in between, as in ledger.py.
+     no two go on refusing each other. Once others may be there, there is a fence between saying and looking (fence.py).
   3. As long as a process is the only one that puts something in, the room it has once seen
      is its own: taking makes more.
   4. It is drained once it is closed, nobody is about to put something in, and nothing is
@@ -23,6 +22,7 @@ from collections.abc import Callable
 from os import write
 
 from computicle.engine.op import ClosedError
+from computicle.work.fence import let_others_see
 from computicle.work.pipe import PAGE, WorkPipe
 from computicle.work.record import DRAINED as DRAINED_NOTE
 from computicle.work.record import KIND_AT, NUMBER_AT, NUMBERS, PACK_PLAIN, PLAIN_WORD, inline, note
@@ -70,7 +70,7 @@ class Gate:
         self._nudges = (table.row_at(place) + NUDGES) // 8
         self._lock = threading.Lock()  # between threads: an intent is the process's
         self.shared = False  # other processes may have the queue
-        self._fence = threading.Lock()
+        self._fence = threading.Lock()  # for who has the other one
         self._room = 0  # seen, and not used since
         self._refused = False  # the last time
 
@@ -92,14 +92,14 @@ class Gate:
                 with self._lock:
                     self._ints[self._intent] = 1
                     try:
-                        if self.shared:  # `_let_others_see`, written out
+                        if self.shared:  # `let_others_see`, written out, with a lock that is there already
                             self._fence.acquire(False)
                             self._fence.release()
                         if self._room > 0 and not self._bytes[SEVERAL] and not self._bytes[CLOSED]:
                             longs = self._longs
                             longs[self._put] = (put := longs[self._put]) + 1
+                            self._room -= 1  # before it is in, too: an interrupt may strike in between
                             write(self._pipe.number, self._pack(PLAIN_WORD, self._mine + put % NUMBERS, pickled))
-                            self._room -= 1
                             return True
                     finally:
                         self._ints[self._intent] = 0
@@ -124,7 +124,7 @@ class Gate:
                     return False
                 ints[self._intent] = count
                 try:
-                    if self.shared:  # `_let_others_see`, written out
+                    if self.shared:  # `let_others_see`, written out, with a lock that is there already
                         self._fence.acquire(False)
                         self._fence.release()
                     if self._bytes[CLOSED]:
@@ -135,8 +135,8 @@ class Gate:
                         put = longs[self._put]
                         # Before they are in: whoever is at this place next must not give a number again.
                         longs[self._put] = put + count
+                        self._room -= count  # an interrupt may strike in between
                         write(self._pipe.number, self._numbered(records, put % NUMBERS, count))
-                        self._room -= count
                         self._refused = False
                         return True
                 except BlockingIOError:
@@ -167,12 +167,12 @@ class Gate:
                     return False
                 self._ints[self._intent] = 1
                 try:
-                    self._let_others_see()
+                    let_others_see()
                     self.check_open()
                     self._room = self._look(1)
                     if self._room >= 1:
-                        mark()
                         self._room -= 1
+                        mark()
                         self._refused = False
                         return True
                 finally:
@@ -221,10 +221,10 @@ class Gate:
         """How much room there is, at least, less what others are about to put in; exactly, if less than is wanted."""
         if not self._bytes[SOURCES + self._place]:
             self._bytes[SOURCES + self._place] = 1
-            self._let_others_see()
+            let_others_see()
             if self._table.other_sources(self._place):
                 self._bytes[SEVERAL] = 1
-                self._let_others_see()
+                let_others_see()
         room = self._count_room(self._pipe.length, intents=intents)
         if room < wanted and self._bytes[NUDGED]:
             room = self._count_room(self._pipe.items, intents=intents)  # some of what is in the pipe may be no items
@@ -273,7 +273,7 @@ class Gate:
     def close(self) -> None:
         """Nothing more goes in."""
         self._bytes[CLOSED] = 1
-        self._let_others_see()
+        let_others_see()
         for _ in range(
             2
         ):  # who finishes the last item may have looked too early, and be seen late: see room.py, rule 1
@@ -284,11 +284,6 @@ class Gate:
         if self._bytes[CLOSED] and not self._bytes[DRAINED] and self._is_empty():
             self._bytes[DRAINED] = 1
             self._pipe.write(note(DRAINED_NOTE, self._table.record_size))
-
-    def _let_others_see(self) -> None:
-        """What has been stored: before anything is loaded from now on."""
-        self._fence.acquire(False)
-        self._fence.release()
 
     def _is_empty(self) -> bool:
         returns = self._longs[RETURNS // 8]

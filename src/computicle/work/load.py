@@ -1,8 +1,8 @@
 """Load: items that are put into a work queue together, as many as fit into one write.
 
 Rules:
-  1. They go in in order. What has been packed goes in before anything is waited for: those who are
-     to make room may wait for just that.
+  1. They go in in order. What has been packed goes in before room or memory is waited for: those who are
+     to make some may wait for just that.
   2. Where there is no room for all that has been packed, some go in as soon as there is room for them:
      nobody waits for more than one place in the queue.
   3. Where an item cannot be put in, or there is no next one to be had, those before go in. What was packed

@@ -161,6 +161,7 @@ class WorkQueue:
         Where it raises, the first of them are in; a note of the error says how many.
 
         Args:
+            items: may wait for the next one, but not for what comes of those before it: they may not be in yet.
             timeout: seconds that it may wait for room without any having come.
 
         Raises: as `enqueue`.

@@ -10,9 +10,10 @@ Rules:
      another one wants no more than there is. Then it turns a deaf ear for a moment, or it would
      be the one who is woken by that.
   4. Fibers of one thread are served in the order in which they came.
-  5. One who is patient, and was woken a moment ago, is content to be told late: once there is much room, or nobody
-     has anything to do. Else it would be woken for each item, and those who take them would be slower still
-     (bench/queueing.py: 1.1 us an item instead of 0.65). It says so for LATE_S.
+  5. One who was woken a moment ago, and is the only one who may wait here, is content to be told late: once there is
+     much room, or nobody has anything to do. Else it would be woken for each item, and those who take them would be
+     slower still (bench/queueing.py: 1.1 us an item instead of 0.65). It says so for LATE_S. Where others may wait,
+     nobody says so: the hint is everybody's, and they might wait for as long as that one is busy with something else.
 
 Not here: what there must be room for (gate.py, heap.py), what others want (wants.py).
 """
@@ -53,17 +54,23 @@ class Room:
         end: a pipe of which all have both ends.
         label: what is waited for.
         wants: how much each place waits for. None: all wait for the same.
-        patient: those who make room know what LATE is.
+        is_one_alone: tells, of those who make room that know what LATE is, whether this process alone may wait for it.
     """
 
     def __init__(
-        self, hint: memoryview, end: PipeEnd, label: str, wants: "Wants | None" = None, *, patient: bool = False
+        self,
+        hint: memoryview,
+        end: PipeEnd,
+        label: str,
+        wants: "Wants | None" = None,
+        *,
+        is_one_alone: Callable[[], bool] = bool,
     ) -> None:
         self._hint = hint
         self.end = end
         self._label = label
         self._wants = wants
-        self._patient = patient
+        self._is_one_alone = is_one_alone
         self._woken_at = float("-inf")  # when the last one was who has found room
         self._saying = threading.Lock()
         self._turns: dict[Kernel, _Turn] = {}  # each thread writes its own entry only
@@ -132,9 +139,14 @@ class Room:
 
     def _wait_first(self, me: Fiber, turn: "_Turn", attempt: Callable[[], T | None], timeout: float | None) -> T:
         woken = self._take_wakes()  # left by one who needed none: else they would wake this one for nothing
-        late = self._patient and me.kernel.now() - self._woken_at < LATE_S
+        late = 0 <= me.kernel.now() - self._woken_at < LATE_S and len(self._turns) == 1 and self._is_one_alone()
         # Only now: whoever has struck it off has also sent a wake, which must not be among those.
         self._hint[0] = LATE if late else AT_ONCE
+        if late and not (
+            len(self._turns) == 1 and self._is_one_alone()
+        ):  # another one may have said AT_ONCE before that
+            late = False
+            self._hint[0] = AT_ONCE
         found = self._attempt(me.kernel, turn, attempt) if woken else attempt()
         if found is None:
             found = attempt()
@@ -152,10 +164,10 @@ class Room:
         op.waiter = me
         me.why = op
         engine = me.kernel.engine
-        engine.waiting += self.outside
         patience = _Patience(self) if late else None
         if patience is not None:
             me.kernel.timers.add(me.kernel.now() + LATE_S, patience)
+        engine.waiting += self.outside
         try:
             got: T = park(me) if expiry is None else park_until(me, expiry)
         finally:

@@ -99,6 +99,7 @@ class Taker:
         self._wire.close()
 
     def _stand_in_line(self, me: Fiber, timeout: float | None) -> Item:
+        self._core.about_to_sleep()
         self._feed(me)
         engine = me.kernel.engine
         engine.waiting += (outside := self._core.outside)

@@ -41,6 +41,7 @@ __all__ = [
     "ENDS",
     "Pieces",
     "pack",
+    "pack_other",
     "pack_pieces",
     "pack_plain",
     "take_descriptors",
@@ -96,8 +97,11 @@ def pack(value: Any, *, for_one: bool = True) -> Parcel:
         Exception: something that is to move cannot do so now.
     """
     plain = pickle_plain(value)
-    if plain is not None:
-        return pack_plain(plain)
+    return pack_other(value, for_one=for_one) if plain is None else pack_plain(plain)
+
+
+def pack_other(value: Any, *, for_one: bool = True) -> Parcel:
+    """As `pack`, what `pickle_plain` has refused."""
     if type(value) is bytes:
         return _parcel(RAW, value, Outgoing())
     me = here()

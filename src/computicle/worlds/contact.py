@@ -28,7 +28,7 @@ from computicle.scheduler.fiber import Fiber
 from computicle.scheduler.flows import outermost, running
 from computicle.scheduler.kernel import Kernel
 from computicle.scheduler.outside import FromOutside
-from computicle.worlds.codec import ENDS, pack, pack_plain, take_descriptors
+from computicle.worlds.codec import ENDS, pack, pack_other, pack_plain, take_descriptors
 from computicle.worlds.errors import ComputicleDied, bring_error, carried_error
 from computicle.worlds.home import HEAD
 from computicle.worlds.keeper import Keeper, keep_watch
@@ -99,7 +99,7 @@ class Contact:
         try:
             plain = pickle_plain(message)  # with all that follows, half of what it takes otherwise (bench/messages.py)
             if plain is None:
-                self._mail.send(MESSAGE, pack(message))
+                self._mail.send(MESSAGE, pack_other(message))
             elif len(plain) <= PLAIN_MAX:
                 self._mail.send_plain(plain)
             else:

@@ -13,12 +13,14 @@ Rules:
      small it gets a new one.
   4. A pickler is in use by one at a time: whoever takes one out of those that are spare has it, and neither another
      thread nor a finaliser that strikes meanwhile finds it there.
+  5. A pickle is of what an object is at one moment. A pickler hands on what is large as it is, so what could
+     change until the parts are put together is pickled in one go.
 
 Not here: how anything else is carried (codec.py).
 """
 
 from collections.abc import Callable
-from pickle import PickleBuffer, Pickler
+from pickle import PickleBuffer, Pickler, dumps
 from typing import Any, NamedTuple, NoReturn
 
 __all__ = ["Dumper", "NotPlain", "pickle_plain", "spare_dumper"]
@@ -26,6 +28,7 @@ __all__ = ["Dumper", "NotPlain", "pickle_plain", "spare_dumper"]
 # What may be data. The others need not be tried.
 _KINDS = frozenset((int, str, float, bool, type(None), tuple, list, dict, set, frozenset))
 BYTES_MAX = 4096  # longer ones have better ways than to be copied into a pickle
+SPARE_MAX = 100  # picklers
 SMALL_MAX = 64  # bytes of a pickle: so few objects that the memo stays small
 
 
@@ -36,9 +39,9 @@ class NotPlain(Exception):  # it is no error: it says which way to go
 class Dumper(NamedTuple):
     """One pickler, and what it has written."""
 
-    dump: Callable[[Any], None]  # pickles an object; to be followed by the next, whatever it raises
-    clear_memo: Callable[[], None]  # or, after something that is not small, by `begin_anew`
-    parts: list[bytes]  # one pickle after the other; several parts for one that is longer than 64 KiB
+    dump: Callable[[Any], None]  # pickles an object
+    clear_memo: Callable[[], None]  # after that, whatever it has raised; or `begin_anew`, if it was not small
+    parts: list[bytes]  # one pickle after the other; several parts for one that is longer than 64 KiB, bytearrays, too
     pickler: Pickler
 
     def begin_anew(self) -> None:
@@ -49,7 +52,8 @@ class Dumper(NamedTuple):
         """It is for others to use."""
         self.begin_anew()
         self.parts.clear()
-        _spare.append(self)
+        if len(_spare) < SPARE_MAX:
+            _spare.append(self)
 
 
 def spare_dumper() -> Dumper:
@@ -83,7 +87,7 @@ def pickle_plain(value: Any) -> bytes | None:
         pickled = parts.pop()
         _spare.append(dumper)
         return pickled
-    pickled = b"".join(parts)
+    pickled = b"".join(parts) if all(type(part) is bytes for part in parts) else dumps(value, 5)
     dumper.spare()
     return pickled
 
