@@ -1,5 +1,7 @@
 """os.fork: the child goes on with the forking fiber alone, and the parent notices nothing."""
 
+import signal
+
 import pytest
 
 from tests.process.children import ended
@@ -393,6 +395,28 @@ def main():
 run(main)
 say("end of", "parent" if os.getpid() == parent else "child")
 """).lines[-2:] == ["cleaned up in parent", "end of parent"]
+
+
+def test_a_child_that_is_told_to_end_before_it_has_begun_ends() -> None:
+    """multiprocessing ends its children so, and waits for them."""
+    assert ended(f"""{FORK}
+from computicle.scheduler.interrupts import Interrupts
+
+remove = Interrupts.remove
+
+def remove_late(interrupts):
+    if os.getpid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)
+    remove(interrupts)
+
+Interrupts.remove = remove_late
+
+def main():
+    say(fork(lambda: None))
+    say(signal.pthread_sigmask(signal.SIG_BLOCK, []))
+
+run(main)
+""") == (0, [str(-signal.SIGTERM), "set()"], "")
 
 
 @pytest.mark.parametrize("inside_run", [True, False])

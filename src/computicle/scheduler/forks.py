@@ -7,7 +7,9 @@ Rules:
   3. The child closes its copies of our descriptors, of those of all threads,
      whichever has forked; and says nothing to anybody else who holds them:
      the parent is not disturbed.
-  4. Where the forking fiber has nothing to return to (its main fiber was
+  4. A SIGTERM that comes before the child has what any program does about it waits until then. Our handler would
+     only note it, for a kernel that is not there any more.
+  5. Where the forking fiber has nothing to return to (its main fiber was
      dropped), the child ends with it, like a program whose main has returned;
      but without exit hooks, which are the parent's.
 
@@ -16,7 +18,9 @@ Not here: the parent's side: it notices nothing.
 
 import contextlib
 import os
+import signal
 import sys
+import threading
 from typing import Any
 
 from computicle.engine.choose import abandon_all, choose_engine
@@ -34,12 +38,26 @@ from computicle.scheduler.scope import Scope, rehome
 __all__: list[str] = []
 
 _dropped: list[Any] = []  # what must not be finalised, since that would run finally blocks
+_masks: dict[int, set[Any]] = {}  # of threads that are about to fork: what signals they had blocked before
+
+
+def _before_fork() -> None:
+    if Interrupts.serving is not None:
+        _masks[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
+def _after_fork() -> None:
+    mask = _masks.pop(threading.get_ident(), None)
+    if mask is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _after_fork_in_child() -> None:
     leave_helpers()
     while Interrupts.serving is not None:
         Interrupts.serving.remove()
+    _after_fork()
+    _masks.clear()
     abandon_all()
     fiber = fiber_here()
     if fiber is None:
@@ -108,4 +126,4 @@ class _EndOfChild:
             os._exit(status)
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)
